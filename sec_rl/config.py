@@ -1,0 +1,99 @@
+"""The configuration of one controlled run; the same keys serve flags, files and `config.toml`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+
+from sec_rl.values import Levers, Preference
+
+Schedule = Literal["dense", "fixed", "cubic", "random"]
+
+
+class TransferConfig(BaseModel):
+    """Where the weights start and how fast each depth moves.
+
+    Attributes:
+        warm_start: folder of another run (or its `model`) whose encoder weights to start from.
+        layer_decay: learning rate of a layer over that of the layer above it, in (0, 1].
+        gradual_unfreezing: thaw layers from the top during the first third of the run (Howard & Ruder 2018).
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    warm_start: str | None = None
+    layer_decay: float = Field(default=1.0, gt=0.0, le=1.0)
+    gradual_unfreezing: bool = False
+
+
+class PruningConfig(BaseModel):
+    """How the compression ratio is realised.
+
+    Attributes:
+        importance: `first-order` (Molchanov et al. 2019, |weight x gradient|) or `fisher` (its square).
+        cost: `latency` uses the table measured on this device; `flops` an analytic one (machine-independent).
+        vocabulary: `pruned` keeps the word pieces the pool needs; `full` keeps the encoder's.
+        quantization_aware: train the last segment on weights and activations rounded to int8.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    importance: Literal["first-order", "fisher"] = "first-order"
+    cost: Literal["latency", "flops"] = "latency"
+    vocabulary: Literal["pruned", "full"] = "pruned"
+    quantization_aware: bool = False
+
+
+class RunConfig(BaseModel):
+    """One controlled run.
+
+    Attributes:
+        task: packaged name, folder, or `hub:NAME[/CONFIG]`.
+        encoder: packaged name, local directory, or hub id.
+        schedule: what drives the run when no policy does.
+        data_ratio: share of the pool's labels the schedule ends at, in (0, 1].
+        compression_ratio: share of the prunable cost the schedule ends without, in [0, 0.95].
+        passes: budget of example passes; None: two epochs of the pool, between 3,200 and 24,000.
+        n_segments: segments the budget is cut into.
+        batch_size: examples per optimizer step.
+        learning_rate: peak learning rate of AdamW.
+        max_length: longest text in tokens; longer ones are cut.
+        selection: how labels are chosen when they are bought.
+        levers: per-technique settings.
+        pseudo_label_threshold: confidence a pseudo-label must exceed, in [0.5, 1).
+        transfer: starting weights and learning rates per layer.
+        pruning: how structures are chosen.
+        preference: weights and targets.
+        perplexity: train a masked-language-model head alongside and report validation perplexity.
+        dense_reference: `none`, `train`, or the folder of a finished dense run to compare with.
+        precision: `auto` takes bf16 autocast where the CPU computes in it.
+        threads: threads of torch and onnxruntime; None: every core this process may use.
+        latency_sequence_length: tokens per text when latency is measured.
+        seed: seed of every generator.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    task: str
+    encoder: str = "minilm-l6"
+    schedule: Schedule = "cubic"
+    data_ratio: float = Field(default=1.0, gt=0.0, le=1.0)
+    compression_ratio: float = Field(default=0.5, ge=0.0, le=0.95)
+    passes: PositiveInt | None = None
+    n_segments: int = Field(default=16, ge=2, le=200)
+    batch_size: int = Field(default=32, ge=2, le=1024)
+    learning_rate: float = Field(default=1e-4, gt=0.0, le=1e-2)
+    max_length: int = Field(default=128, ge=8, le=512)
+    selection: Literal["random", "margin", "entropy", "badge", "kmeans"] = "margin"
+    levers: Levers = Levers()
+    pseudo_label_threshold: float = Field(default=0.9, ge=0.5, lt=1.0)
+    transfer: TransferConfig = TransferConfig()
+    pruning: PruningConfig = PruningConfig()
+    preference: Preference = Preference()
+    perplexity: bool = False
+    dense_reference: str = "none"
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    threads: PositiveInt | None = None
+    latency_sequence_length: int = Field(default=32, ge=8, le=512)
+    seed: int = Field(default=0, ge=0, lt=2**31)
