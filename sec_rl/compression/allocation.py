@@ -1,0 +1,148 @@
+"""Which structures go: the choice that loses least importance for a given cost, solved as a knapsack.
+
+Every attention and every feed-forward block offers one option per width; the option's loss is the importance of what
+it removes, its cost comes from the table. Dynamic programming over the discretised cost picks one option per block
+(the formulation of Kwon et al. 2022, sec. 4, and of ZipLM, Kurtic et al. 2023, sec. 3.2, solved exactly up to the grid).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sec_rl.compression.cost_table import CostTable
+from sec_rl.compression.importance import ImportanceTracker
+from sec_rl.compression.shape import EncoderShape, LayerShape
+
+Array = NDArray[np.float64]
+# Matrix kernels work on tiles of this many columns: finer widths cost the same time.
+NEURON_GROUP = 32
+_GRID = 2000
+
+
+@dataclass(frozen=True)
+class _Block:
+    """Options of one block: `kept[i]` structures stay, at `cost[i]`, losing `loss[i]`; `order` is best first."""
+
+    order: NDArray[np.int64]
+    kept: NDArray[np.int64]
+    cost: Array
+    loss: Array
+
+
+def choose_shape(
+    current: EncoderShape,
+    importance: ImportanceTracker,
+    table: CostTable,
+    compression_ratio: float,
+    *,
+    depth_share: float = 0.0,
+) -> EncoderShape:
+    """Choose what to keep so that at least `compression_ratio` of the prunable cost is gone.
+
+    When the ratio rises only structures that are still there can go; when it falls those that are there stay and
+    removed ones return, the most important per cost first.
+
+    Args:
+        current: what is left now.
+        importance: scores of all heads and neurons.
+        table: cost of blocks by width.
+        compression_ratio: share of the dense prunable cost to remove, in [0, 1).
+        depth_share: share of that cost to take as whole layers, in [0, 1].
+    """
+    dense = EncoderShape.dense(len(current.layers), current.dense_heads, current.dense_neurons)
+    budget = (1.0 - compression_ratio) * table.prunable_cost(dense)
+    shrinking = budget < table.prunable_cost(current)
+    if compression_ratio <= 0.0:
+        return dense
+    base = _drop_layers(current, importance, table, compression_ratio * depth_share, shrinking=shrinking)
+    present = [i for i, layer in enumerate(base.layers) if layer.present]
+    blocks = []
+    for i in present:
+        attention, ffn = table.attention, table.ffn
+        if i == present[-1]:
+            attention, ffn = table.last_attention, table.last_ffn
+        heads, neurons = base.layers[i].heads, base.layers[i].neurons
+        blocks.append(_options(importance.heads[i], heads, attention, 1, shrinking=shrinking))
+        blocks.append(_options(importance.neurons[i], neurons, ffn, NEURON_GROUP, shrinking=shrinking))
+    picks = _solve(blocks, budget)
+    layers = list(base.layers)
+    for position, i in enumerate(present):
+        kept = [
+            tuple(sorted(int(k) for k in blocks[b].order[: blocks[b].kept[picks[b]]]))
+            for b in (2 * position, 2 * position + 1)
+        ]
+        layers[i] = LayerShape(kept[0], kept[1])
+    return EncoderShape(tuple(layers), current.dense_heads, current.dense_neurons)
+
+
+def _options(scores: Array, active: tuple[int, ...], curve: Array, group: int, *, shrinking: bool) -> _Block:
+    """List the widths a block may take: at most the present one when shrinking, at least it otherwise."""
+    is_active = np.zeros(len(scores), bool)
+    is_active[list(active)] = True
+    # Present structures come first whatever their score: nothing is swapped out while the ratio falls.
+    order = np.lexsort((-scores, ~is_active))
+    n_active = len(active)
+    widths = np.unique(np.append(np.arange(0, len(scores) + 1, group), [n_active, len(scores)]))
+    kept = widths[widths <= n_active] if shrinking else widths[widths >= n_active]
+    gained = np.concatenate([[0.0], np.cumsum(scores[order])])
+    upper = gained[n_active] if shrinking else gained[-1]
+    return _Block(order, kept, curve[kept], upper - gained[kept])
+
+
+def _solve(blocks: list[_Block], budget: float) -> list[int]:
+    """Pick one option per block with the least total loss and a total cost within `budget`."""
+    floor = sum(float(block.cost.min()) for block in blocks)
+    if budget <= floor:
+        return [int(np.argmin(block.cost)) for block in blocks]
+    step = budget / _GRID
+    best = np.zeros(_GRID + 1)
+    choices = []
+    for block in blocks:
+        # Rounding up keeps the true cost within the budget.
+        units = np.ceil(block.cost / step - 1e-9).astype(np.int64)
+        table = np.full((len(units), _GRID + 1), np.inf)
+        for option, (unit, loss) in enumerate(zip(units, block.loss, strict=True)):
+            if unit <= _GRID:
+                table[option, unit:] = best[: _GRID + 1 - unit] + loss
+        choices.append(table.argmin(axis=0))
+        best = table.min(axis=0)
+    if not np.isfinite(best[-1]):
+        return [int(np.argmin(block.cost)) for block in blocks]
+    picks, left = [], _GRID
+    for block, choice in zip(reversed(blocks), reversed(choices), strict=True):
+        option = int(choice[left])
+        picks.append(option)
+        left -= int(np.ceil(block.cost[option] / step - 1e-9))
+    return picks[::-1]
+
+
+def _drop_layers(
+    current: EncoderShape, importance: ImportanceTracker, table: CostTable, share: float, *, shrinking: bool
+) -> EncoderShape:
+    """Drop (or bring back) whole layers until `share` of the dense layers is gone; at least one stays."""
+    n_layers = len(current.layers)
+    n_drop = min(int(round(share * n_layers)), n_layers - 1)
+    value = importance.heads.sum(1) + importance.neurons.sum(1)
+    dropped = {i for i, layer in enumerate(current.layers) if not layer.present}
+    # The first layer reads the embeddings and has no neighbour that could take over, so it stays.
+    order = [int(i) for i in np.argsort(value, kind="stable") if i != 0]
+    if shrinking:
+        for i in order:
+            if len(dropped) >= n_drop:
+                break
+            dropped.add(i)
+    else:
+        for i in reversed(order):
+            if len(dropped) <= n_drop:
+                break
+            dropped.discard(i)
+    layers = []
+    for i, layer in enumerate(current.layers):
+        if i in dropped:
+            layers.append(LayerShape((), (), present=False))
+        else:
+            layers.append(layer if layer.present else LayerShape((), ()))
+    return EncoderShape(tuple(layers), current.dense_heads, current.dense_neurons)

@@ -1,0 +1,66 @@
+"""How much the loss would move if a structure were removed, read off the gradients that training computes anyway."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from sec_rl.compression.shape import EncoderShape
+from sec_rl.compression.slim_encoder import SlimEncoderForSequenceClassification, SlimLayer
+
+Scores = NDArray[np.float64]
+
+
+class ImportanceTracker:
+    """Accumulates the importance of every head and neuron over training steps.
+
+    Scaling the output of a structure by a gate m, the derivative of the loss at m = 1 is the sum of weight times
+    gradient over the output weights that read it. `first-order` averages its absolute value over batches,
+    `fisher` its square (Molchanov et al. 2019, eq. 8; Kwon et al. 2022, eq. 10).
+
+    Attributes:
+        heads: (layers, dense heads); structures that were never scored hold 0.
+        neurons: (layers, dense neurons).
+    """
+
+    def __init__(self, shape: EncoderShape, kind: Literal["first-order", "fisher"], decay: float = 0.98) -> None:
+        self.kind = kind
+        self.decay = decay
+        self.heads: Scores = np.zeros((len(shape.layers), shape.dense_heads))
+        self.neurons: Scores = np.zeros((len(shape.layers), shape.dense_neurons))
+        self._weight = 0.0
+
+    @torch.no_grad()
+    def update(self, model: SlimEncoderForSequenceClassification, shape: EncoderShape) -> None:
+        """Add one step's gradients; call it after `backward` and before clipping.
+
+        Removed structures keep the last value they had, so that they can be ranked when they may come back.
+        """
+        self._weight = self.decay * self._weight + (1.0 - self.decay)
+        rate = (1.0 - self.decay) / self._weight
+        for name, module in model.encoder.layers.items():
+            layer, index = module, int(name)
+            if not isinstance(layer, SlimLayer):
+                raise TypeError(f"layer {name} is a {type(layer).__name__}")
+            kept = shape.layers[index]
+            if kept.heads:
+                gates = _gate_gradients(layer.attention.output)
+                gates = gates.view(len(kept.heads), -1).sum(1)
+                self._blend(self.heads[index], np.array(kept.heads), gates, rate)
+            if kept.neurons:
+                gates = _gate_gradients(layer.ffn_out)
+                self._blend(self.neurons[index], np.array(kept.neurons), gates, rate)
+
+    def _blend(self, row: Scores, kept: NDArray[np.int64], gates: torch.Tensor, rate: float) -> None:
+        values = gates.abs() if self.kind == "first-order" else gates.square()
+        row[kept] += rate * (values.double().numpy() - row[kept])
+
+
+def _gate_gradients(output: torch.nn.Linear) -> torch.Tensor:
+    """Return dLoss/dgate per input column of an output projection."""
+    if output.weight.grad is None:
+        raise ValueError("importance needs gradients: call it between backward and the optimizer's step")
+    return (output.weight * output.weight.grad).sum(0)

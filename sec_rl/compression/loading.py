@@ -1,0 +1,71 @@
+"""From an encoder's folder or hub id to a dense slim model with a fresh classification head."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+
+import torch
+from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedTokenizerBase
+from transformers.utils import logging as transformers_logging
+
+from sec_rl.compression.adapters import adapter_for
+from sec_rl.compression.slim_encoder import SlimEncoderForSequenceClassification
+from sec_rl.errors import InputError
+
+
+@contextlib.contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """Keep transformers' load reports and bars off the user's terminal; restores both afterwards."""
+    verbosity = transformers_logging.get_verbosity()
+    bars = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+        if bars:
+            transformers_logging.enable_progress_bar()
+
+
+def load_dense(
+    source: str, label_names: Sequence[str], seed: int
+) -> tuple[SlimEncoderForSequenceClassification, PreTrainedTokenizerBase]:
+    """Load an encoder and its tokenizer.
+
+    Args:
+        source: local directory or hub id, as `resolve_encoder` gives it.
+        label_names: names of the classes, in the order of their ids.
+        seed: seed of the fresh classification head.
+
+    Raises:
+        InputError: the encoder cannot be loaded, or its architecture has no adapter.
+    """
+    with quiet_transformers():
+        try:
+            stock_config = AutoConfig.from_pretrained(source, trust_remote_code=False)
+            adapter = adapter_for(stock_config.model_type)
+            stock = AutoModel.from_pretrained(
+                source, trust_remote_code=False, use_safetensors=True, dtype=torch.float32
+            )
+            tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False, use_fast=True)
+        except (OSError, ValueError) as error:
+            if isinstance(error, InputError):
+                raise
+            first_line = str(error).strip().splitlines()[0]
+            raise InputError(f"Encoder {source!r} cannot be loaded: {first_line}") from error
+    config = adapter.read_config(stock_config)
+    if config.hidden_act != "gelu":
+        raise InputError(f"Encoder {source!r} uses activation {config.hidden_act!r}; only 'gelu' is supported.")
+    config.id2label = dict(enumerate(label_names))
+    config.label2id = {name: index for index, name in enumerate(label_names)}
+    generator_state = torch.random.get_rng_state()
+    torch.manual_seed(seed)
+    model = SlimEncoderForSequenceClassification(config)
+    torch.random.set_rng_state(generator_state)
+    missing = model.load_state_dict(adapter.read_weights(stock.state_dict()), strict=False)
+    wrong = [n for n in missing.missing_keys if not n.startswith(("classifier", "pooler"))]
+    if wrong or missing.unexpected_keys:
+        raise InputError(f"Encoder {source!r} lacks weights: {', '.join((wrong + missing.unexpected_keys)[:5])}.")
+    return model, tokenizer
