@@ -9,7 +9,7 @@ from datasets import (
     ClassLabel,
     Dataset,
     DatasetDict,
-    are_progress_bars_enabled,
+    is_progress_bar_enabled,
     disable_progress_bars,
     enable_progress_bars,
     load_dataset,
@@ -88,7 +88,7 @@ def _load(name: str) -> DatasetDict:
 
 @contextlib.contextmanager
 def _no_bars() -> Iterator[None]:
-    were_enabled = are_progress_bars_enabled()
+    were_enabled = is_progress_bar_enabled()
     disable_progress_bars()
     try:
         yield
