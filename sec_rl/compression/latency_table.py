@@ -47,7 +47,10 @@ def table_from_times(config: SlimEncoderConfig, times: NDArray[np.float64], fixe
     heads, neurons = block_widths(config)
     n, m = len(heads), len(neurons)
     pieces = np.split(times, np.cumsum([n, m, n]))
-    grid_heads, grid_neurons = np.arange(config.num_attention_heads + 1), np.arange(config.intermediate_size + 1)
+    grid_heads, grid_neurons = (
+        np.arange(config.num_attention_heads + 1),
+        np.arange(config.intermediate_size + 1),
+    )
     curves = []
     for index, piece in enumerate(pieces):
         measured, grid = (heads, grid_heads) if index % 2 == 0 else (neurons, grid_neurons)

@@ -62,7 +62,9 @@ class GraphBuilder:
         if not self.quantized:
             return self.op("Gather", self.constant("table", table), ids)
         codes, scales = quantize_rows(table)
-        rows = self.op("Cast", self.op("Gather", self.constant("table_int8", codes), ids), to=TensorProto.FLOAT)
+        rows = self.op(
+            "Cast", self.op("Gather", self.constant("table_int8", codes), ids), to=TensorProto.FLOAT
+        )
         return self.op("Mul", rows, self.op("Gather", self.constant("table_scale", scales[:, None]), ids))
 
     def layer_norm(self, x: str, weight: Array, bias: Array, epsilon: float) -> str:

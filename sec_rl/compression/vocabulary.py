@@ -67,7 +67,9 @@ def prune_tokenizer(tokenizer: PreTrainedTokenizerBase, kept: NDArray[np.int64])
     description["truncation"] = None
     pruned = type(tokenizer)(
         tokenizer_object=Tokenizer.from_str(json.dumps(description)),
-        **{name: str(token) for name, token in tokenizer.special_tokens_map.items() if isinstance(token, str)},
+        **{
+            name: str(token) for name, token in tokenizer.special_tokens_map.items() if isinstance(token, str)
+        },
         model_max_length=tokenizer.model_max_length,
     )
     pruned.model_input_names = list(tokenizer.model_input_names)

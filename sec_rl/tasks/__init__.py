@@ -72,7 +72,9 @@ def _number_labels(
         if names is not None and highest >= len(names):
             raise InputError(f"Task {name!r}: label {highest} has no name; {len(names)} names are given.")
         if names is None and highest > 10 * len(every) + 10:
-            raise InputError(f"Task {name!r}: labels are integers up to {highest} but only {len(every)} occur.")
+            raise InputError(
+                f"Task {name!r}: labels are integers up to {highest} but only {len(every)} occur."
+            )
         label_names = names if names is not None else tuple(str(i) for i in range(highest + 1))
         ids = {label: int(label) for label in every}
     has_pair = {split: "text_pair" in data.column_names for split, data in splits.items()}

@@ -55,7 +55,9 @@ def check_and_clean(task: Task, batch_size: int = 32) -> Task:
         )
     shown = set(np.unique(train.labels).tolist())
     if len(shown) < 2:
-        raise InputError(f"Task {task.name!r}: training shows one class only ({task.label_names[shown.pop()]!r}).")
+        raise InputError(
+            f"Task {task.name!r}: training shows one class only ({task.label_names[shown.pop()]!r})."
+        )
     for name in ("validation", "test"):
         unseen = sorted(set(np.unique(splits[name].labels).tolist()) - shown)
         if unseen:

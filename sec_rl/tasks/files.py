@@ -31,9 +31,13 @@ def find_split_files(folder: Path) -> dict[str, Path]:
     """
     found: dict[str, Path] = {}
     for split in ("train", "validation", "test"):
-        files = [folder / f"{split}{suffix}" for suffix in SUFFIXES if (folder / f"{split}{suffix}").is_file()]
+        files = [
+            folder / f"{split}{suffix}" for suffix in SUFFIXES if (folder / f"{split}{suffix}").is_file()
+        ]
         if len(files) > 1:
-            raise InputError(f"Task folder {str(folder)!r} has two files for {split}: {files[0].name}, {files[1].name}.")
+            raise InputError(
+                f"Task folder {str(folder)!r} has two files for {split}: {files[0].name}, {files[1].name}."
+            )
         if files:
             found[split] = files[0]
     if "train" not in found:
@@ -51,7 +55,9 @@ def read_rows(path: Path) -> Dataset:
         numbered = list(_numbered_rows(path))
     except UnicodeDecodeError as error:
         line = path.read_bytes()[: error.start].count(b"\n") + 1
-        raise InputError(f"{path.name}: line {line} is not valid UTF-8 (byte {error.object[error.start]:#04x}).") from error
+        raise InputError(
+            f"{path.name}: line {line} is not valid UTF-8 (byte {error.object[error.start]:#04x})."
+        ) from error
     except (OSError, csv.Error, ValueError) as error:
         if isinstance(error, InputError):
             raise

@@ -9,15 +9,26 @@ from datasets import (
     ClassLabel,
     Dataset,
     DatasetDict,
-    is_progress_bar_enabled,
     disable_progress_bars,
     enable_progress_bars,
+    is_progress_bar_enabled,
     load_dataset,
 )
 
 from sec_rl.errors import InputError
 
-_TEXT = ("text", "sentence", "sentence1", "question", "premise", "question1", "review", "content", "tweet", "utterance")
+_TEXT = (
+    "text",
+    "sentence",
+    "sentence1",
+    "question",
+    "premise",
+    "question1",
+    "review",
+    "content",
+    "tweet",
+    "utterance",
+)
 _PAIR = ("text_pair", "sentence2", "hypothesis", "question2", "answer")
 _LABEL = ("label", "labels", "label_coarse", "coarse_label", "intent", "class", "target")
 

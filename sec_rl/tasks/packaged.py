@@ -71,7 +71,9 @@ PACKAGED_TASKS: Mapping[str, tuple[TaskInfo, Callable[[], Rows]]] = {
     info.name: (info, read)
     for info, read in (
         (
-            TaskInfo("movie-reviews", "sentiment of movie-review sentences", 10072, 2, "Hutto & Gilbert 2014"),
+            TaskInfo(
+                "movie-reviews", "sentiment of movie-review sentences", 10072, 2, "Hutto & Gilbert 2014"
+            ),
             _movie_reviews,
         ),
         (

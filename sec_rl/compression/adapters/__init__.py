@@ -34,9 +34,7 @@ class Adapter(Protocol):
         """Name slim weights of uniform shape as the stock classification model does."""
 
 
-ADAPTERS: Mapping[str, Adapter] = {
-    adapter.model_type: adapter for adapter in (BertAdapter(), MPNetAdapter())
-}
+ADAPTERS: Mapping[str, Adapter] = {adapter.model_type: adapter for adapter in (BertAdapter(), MPNetAdapter())}
 
 
 def adapter_for(model_type: str) -> Adapter:
