@@ -1,18 +1,21 @@
-"""How good predictions are, and the predictions of an exported file."""
+"""How good predictions are."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 from sklearn.metrics import f1_score
 
-Probabilities = NDArray[np.float32]
-Feed = dict[str, NDArray[np.int64]]
+from sec_rl.errors import InputError
+from sec_rl.measurement.prediction import Encodings, predict_onnx
+
+__all__ = ["Encodings", "Scores", "classification_scores", "predict_onnx"]
+
+# A wrong answer given with certainty costs ln(1e7) = 16.1 nats instead of infinitely many.
+_SMALLEST = 1e-7
 
 
 @dataclass(frozen=True)
@@ -21,8 +24,8 @@ class Scores:
 
     Attributes:
         accuracy: share of rows whose most probable class is right, in [0, 1].
-        macro_f1: mean F1 over the classes that occur, in [0, 1].
-        loss: mean cross-entropy in nats, finite and at least 0.
+        macro_f1: mean F1 over the classes that occur among labels or predictions, in [0, 1].
+        loss: mean cross-entropy in nats, in [0, 16.2].
     """
 
     accuracy: float
@@ -30,60 +33,29 @@ class Scores:
     loss: float
 
 
-def classification_scores(probabilities: Probabilities, labels: NDArray[np.int64]) -> Scores:
-    """Score probabilities (n, classes) against labels (n,).
-
-    Raises:
-        ValueError: the lengths differ or there are no rows.
-    """
-    if len(probabilities) != len(labels) or not len(labels):
-        raise ValueError(f"{len(probabilities)} predictions for {len(labels)} labels")
-    predicted = probabilities.argmax(axis=1)
-    right = np.clip(probabilities[np.arange(len(labels)), labels], 1e-7, 1.0)
-    return Scores(
-        float((predicted == labels).mean()),
-        float(f1_score(labels, predicted, average="macro", zero_division=0.0)),
-        float(-np.log(right).mean()),
-    )
-
-
-def softmax(logits: NDArray[np.float32]) -> Probabilities:
-    """Turn logits (n, classes) into probabilities."""
-    shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
-    result: Probabilities = (shifted / shifted.sum(axis=1, keepdims=True)).astype(np.float32)
-    return result
-
-
-def predict_onnx(
-    path: Path,
-    lengths: NDArray[np.int64],
-    make_feed: Callable[[NDArray[np.int64]], Feed],
-    *,
-    threads: int,
-    batch_size: int = 32,
-) -> Probabilities:
-    """Run an exported classifier over rows, sorted by length to save padding.
+def classification_scores(probabilities: NDArray[np.floating[Any]], labels: NDArray[np.int64]) -> Scores:
+    """Score predictions; of equally probable classes the first counts as predicted.
 
     Args:
-        path: the `model.onnx`.
-        lengths: tokens per row, (n,).
-        make_feed: padded inputs of the rows at the given indices.
-        threads: threads of onnxruntime.
-        batch_size: rows per call.
+        probabilities: (n, classes), each row in [0, 1]; zeros are allowed.
+        labels: (n,) in [0, classes).
 
-    Returns:
-        (n, classes) in the order of the rows.
+    Raises:
+        InputError: lengths differ, there are no rows, a label is out of range or a probability is not
+            finite.
     """
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    names = {node.name for node in session.get_inputs()}
-    order = np.argsort(lengths, kind="stable")
-    parts = []
-    for start in range(0, len(order), batch_size):
-        feed = make_feed(order[start : start + batch_size])
-        parts.append(session.run(["logits"], {k: v for k, v in feed.items() if k in names})[0])
-    logits = np.concatenate(parts)
-    result = np.empty_like(logits)
-    result[order] = logits
-    return softmax(result)
+    if probabilities.ndim != 2 or len(probabilities) != len(labels) or not len(labels):
+        raise InputError(f"Predictions of shape {probabilities.shape} do not fit {len(labels)} labels.")
+    n_classes = probabilities.shape[1]
+    if labels.min() < 0 or labels.max() >= n_classes:
+        raise InputError(f"Labels span [{labels.min()}, {labels.max()}]; the model has {n_classes} classes.")
+    if not np.isfinite(probabilities).all():
+        row = int(np.flatnonzero(~np.isfinite(probabilities).all(axis=1))[0])
+        raise InputError(f"The model's prediction for row {row} is not finite.")
+    predicted = probabilities.argmax(axis=1)
+    right = np.clip(probabilities[np.arange(len(labels)), labels].astype(np.float64), _SMALLEST, 1.0)
+    return Scores(
+        accuracy=float((predicted == labels).mean()),
+        macro_f1=float(f1_score(labels, predicted, average="macro", zero_division=0.0)),
+        loss=float(-np.log(right).mean()),
+    )

@@ -1,145 +1,91 @@
-"""The process that holds one model (or many tiny ones) and times it when asked; see `latency`.
+"""The process that holds one model (or many small ones) and times it when asked; started by `worker`.
 
-Reads one JSON request per line from standard input and answers with one JSON line on standard output. Only one worker
-of a comparison computes at a time; onnxruntime's threads are told not to spin between its calls, because a waiting
-worker would otherwise take the cores from the one that is measured.
+It reads one JSON request per line from standard input and answers each with one JSON line on standard
+output: ``{"action": "load", "kind": ..}`` once, then ``{"action": "time", "argument", "seconds", "warmup",
+"least", "most"}``. It ends when standard input closes, even in the middle of a call, so that a killed
+parent leaves nothing behind.
 """
 
 from __future__ import annotations
 
-import base64
 import json
+import os
+import queue
+import signal
 import sys
+import threading
 import time
-import warnings
-from collections.abc import Callable
-from typing import Any
+from typing import Any, TextIO
 
-import numpy as np
-
-Run = Callable[[int], None]
+from sec_rl.measurement.timed_models import LOADERS, Run
 
 
-def _token_ids(batch: int, length: int, vocabulary: int) -> Any:
-    return np.random.default_rng(0).integers(0, vocabulary, (batch, length), dtype=np.int64)
+def timed_calls(run: Run, argument: int, *, warmup: int, seconds: float, least: int, most: int) -> list[float]:
+    """Call `run(argument)` for about `seconds` and return the milliseconds of each call.
 
-
-def _onnx_session(source: Any, threads: int) -> Any:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.add_session_config_entry("session.force_spinning_stop", "1")
-    return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
-
-
-def _load_onnx(request: dict[str, Any]) -> Run:
-    session = _onnx_session(request["path"], request["threads"])
-    names = [node.name for node in session.get_inputs()]
-    length, vocabulary = request["sequence_length"], request["vocabulary"]
-
-    def run(batch: int) -> None:
-        ids = feeds.setdefault(batch, _token_ids(batch, length, vocabulary))
-        feed = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
-        session.run(None, {name: feed[name] for name in names})
-
-    feeds: dict[int, Any] = {}
-    return run
-
-
-def _load_torch(request: dict[str, Any]) -> Run:
-    import torch
-    from transformers import AutoModelForSequenceClassification
-    from transformers.utils import logging
-
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    torch.set_num_threads(request["threads"])
-    model = AutoModelForSequenceClassification.from_pretrained(
-        request["path"],
-        num_labels=request["n_classes"],
-        attn_implementation="eager",
-        dtype=torch.float32,
-        use_safetensors=True,
-        trust_remote_code=False,
-        ignore_mismatched_sizes=True,
-    ).eval()
-    if request["kind"] == "torch-int8":
-        # Deprecated upstream without a successor in PyTorch itself; it is measured as a competitor only.
-        warnings.filterwarnings("ignore", category=DeprecationWarning)
-        model = torch.ao.quantization.quantize_dynamic(model, {torch.nn.Linear}, dtype=torch.qint8)
-    length, vocabulary = request["sequence_length"], request["vocabulary"]
-
-    def run(batch: int) -> None:
-        ids = feeds.setdefault(batch, torch.from_numpy(_token_ids(batch, length, vocabulary)))
-        with torch.inference_mode():
-            model(input_ids=ids, attention_mask=torch.ones_like(ids))
-
-    feeds: dict[int, Any] = {}
-    return run
-
-
-def _load_blocks(request: dict[str, Any]) -> Run:
-    sessions = []
-    for model in request["models"]:
-        session = _onnx_session(base64.b64decode(model), request["threads"])
-        shape = session.get_inputs()[0].shape
-        sessions.append((session, {"hidden": np.random.default_rng(0).normal(size=shape).astype(np.float32)}))
-
-    def run(index: int) -> None:
-        session, feed = sessions[index]
-        session.run(None, feed)
-
-    return run
-
-
-_LOADERS: dict[str, Callable[[dict[str, Any]], Run]] = {
-    "onnx": _load_onnx,
-    "torch": _load_torch,
-    "torch-int8": _load_torch,
-    "blocks": _load_blocks,
-}
-
-
-def _timed(run: Run, argument: int, *, warmup: int, seconds: float, least: int, most: int) -> list[float]:
+    Args:
+        run: what is timed.
+        argument: what it is called with.
+        warmup: calls before the first that counts.
+        seconds: how long to repeat; warm-up excluded.
+        least: calls to time even if `seconds` have passed.
+        most: calls to stop at.
+    """
     for _ in range(warmup):
         run(argument)
     times: list[float] = []
-    start = time.perf_counter()
-    while len(times) < least or (time.perf_counter() - start < seconds and len(times) < most):
+    end = time.perf_counter() + seconds
+    while len(times) < least or (time.perf_counter() < end and len(times) < most):
         before = time.perf_counter()
         run(argument)
         times.append((time.perf_counter() - before) * 1e3)
     return times
 
 
+class _Server:
+    def __init__(self) -> None:
+        self._run: Run | None = None
+
+    def answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        if request["action"] == "load":
+            self._run = LOADERS[request["kind"]](request)
+            return {}
+        if self._run is None:
+            raise RuntimeError("nothing is loaded")
+        limits = {key: request[key] for key in ("warmup", "seconds", "least", "most")}
+        return {"times_ms": timed_calls(self._run, request["argument"], **limits)}
+
+
+def _private_output() -> TextIO:
+    """Keep the answers' pipe to ourselves: whatever libraries print goes to standard error."""
+    own = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    return own
+
+
+def _read_requests(requests: queue.Queue[str]) -> None:
+    for line in sys.stdin:
+        requests.put(line)
+    # Nobody is left to answer to; a call that hangs must not keep the process alive.
+    os._exit(0)
+
+
 def main() -> None:
     """Serve requests until standard input closes."""
-    answers = sys.stdout
-    # Libraries print to standard output at will; answers must stay alone on it.
-    sys.stdout = sys.stderr
-    run: Run | None = None
-    for line in sys.stdin:
-        request = json.loads(line)
+    # Ctrl-C reaches the whole process group; the parent decides when a worker ends.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    answers = _private_output()
+    requests: queue.Queue[str] = queue.Queue()
+    threading.Thread(target=_read_requests, args=(requests,), daemon=True).start()
+    server = _Server()
+    while True:
+        request = json.loads(requests.get())
         try:
-            if request["action"] == "load":
-                run = _LOADERS[request["kind"]](request)
-                answer: dict[str, Any] = {"ok": True}
-            else:
-                if run is None:
-                    raise RuntimeError("nothing is loaded")
-                times = _timed(
-                    run,
-                    request["argument"],
-                    warmup=request["warmup"],
-                    seconds=request["seconds"],
-                    least=request["least"],
-                    most=request["most"],
-                )
-                answer = {"ok": True, "times_ms": times}
+            answer = {"ok": True, **server.answer(request)}
+        # Whatever a model raises must reach the parent as a sentence, not as a dead pipe.
         except Exception as error:
-            # Whatever a model raises must reach the parent as a sentence, not as a dead pipe.
-            answer = {"ok": False, "error": f"{type(error).__name__}: {error}"}
+            reason = str(error).strip().splitlines() or [""]
+            answer = {"ok": False, "error": f"{type(error).__name__}: {reason[0]}"}
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
 

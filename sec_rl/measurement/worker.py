@@ -2,69 +2,100 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import queue
 import subprocess
 import sys
+import tempfile
 import threading
+from collections.abc import Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from sec_rl.errors import SecRlError
+import sec_rl
+from sec_rl.measurement.errors import MeasurementError
 
-
-class MeasurementError(SecRlError):
-    """A model could not be timed."""
+_GRACE_SECONDS = 2.0
 
 
 class TimingWorker:
     """A process of its own that holds a model; a context manager that always ends it."""
 
-    def __init__(self, name: str, load: dict[str, Any], timeout_s: float = 180.0) -> None:
+    def __init__(self, name: str, load: Mapping[str, Any], *, timeout_seconds: float) -> None:
+        """Start the process; it loads nothing before `load` is called.
+
+        Args:
+            name: what messages call the model.
+            load: the request that loads it, without its action: `kind`, `threads` and what that kind needs.
+            timeout_seconds: longest wait for one answer, loading included.
+        """
         self.name = name
-        self._timeout_s = timeout_s
+        self._load = dict(load)
+        self._timeout_seconds = timeout_seconds
+        self._messages = tempfile.TemporaryFile()  # noqa: SIM115 - closed in `close`
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "sec_rl.measurement.latency_worker"],
+            # -P: a file of the user's working directory must not stand in for a library.
+            [sys.executable, "-P", "-m", "sec_rl.measurement.latency_worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
+            stderr=self._messages,
+            encoding="utf-8",
+            env=_environment(int(load["threads"])),
         )
-        self._lines: queue.Queue[str] = queue.Queue()
+        self._answers: queue.Queue[str] = queue.Queue()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        try:
-            self._ask({"action": "load", **load})
-        except MeasurementError:
-            self.close()
-            raise
+
+    @property
+    def pid(self) -> int:
+        """Number of the process."""
+        return self._process.pid
+
+    def load(self) -> None:
+        """Load the model.
+
+        Raises:
+            MeasurementError: it cannot be loaded, or the process died or hangs.
+        """
+        self._ask({"action": "load", **self._load})
 
     def time(
         self, argument: int, *, seconds: float, warmup: int = 3, least: int = 5, most: int = 10_000
     ) -> list[float]:
-        """Return the milliseconds of single calls, for about `seconds`.
+        """Return the milliseconds of single calls.
 
         Args:
-            argument: batch size, or the number of the block.
-            seconds: how long to repeat.
-            warmup: calls that are not counted; `least` and `most` bound those that are.
+            argument: batch size, or the number of a block.
+            seconds: how long to repeat, warm-up excluded.
+            warmup: calls that are not counted.
+            least: calls to time even if `seconds` have passed.
+            most: calls to stop at.
+
+        Raises:
+            MeasurementError: the call fails, or the process died or hangs.
         """
         request = {"action": "time", "argument": argument, "seconds": seconds}
         answer = self._ask(request | {"warmup": warmup, "least": least, "most": most})
         return [float(value) for value in answer["times_ms"]]
 
     def close(self) -> None:
-        """End the process."""
-        if self._process.stdin is not None:
-            self._process.stdin.close()
+        """End the process; harmless when it has ended already."""
+        process = self._process
+        if process.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):
+                process.stdin.close()
         try:
-            self._process.wait(timeout=5)
+            process.wait(timeout=_GRACE_SECONDS)
         except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._reader.join(timeout=5)
-        if self._process.stdout is not None:
-            self._process.stdout.close()
+            process.kill()
+            process.wait()
+        self._reader.join(timeout=_GRACE_SECONDS)
+        if process.stdout is not None:
+            process.stdout.close()
+        self._messages.close()
 
     def __enter__(self) -> TimingWorker:
         return self
@@ -77,26 +108,44 @@ class TimingWorker:
     def _read(self) -> None:
         if self._process.stdout is not None:
             for line in self._process.stdout:
-                self._lines.put(line)
-        self._lines.put("")
+                self._answers.put(line)
+        self._answers.put("")
 
-    def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
-        if self._process.stdin is None:
-            raise MeasurementError(f"{self.name}: the timing process has no input")
+    def _ask(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        if self._process.stdin is None or self._process.stdin.closed:
+            raise MeasurementError(f"{self.name}: the timing process has ended.")
         try:
             self._process.stdin.write(json.dumps(request) + "\n")
             self._process.stdin.flush()
-            line = self._lines.get(timeout=self._timeout_s)
+            line = self._answers.get(timeout=self._timeout_seconds)
+        except BrokenPipeError as error:
+            raise self._death() from error
         except queue.Empty as error:
             self._process.kill()
             raise MeasurementError(
-                f"{self.name}: no answer from the timing process within {self._timeout_s:g} s."
+                f"{self.name}: no answer from the timing process within {self._timeout_seconds:g} s; it was ended."
             ) from error
-        except BrokenPipeError as error:
-            raise MeasurementError(f"{self.name}: the timing process has died.") from error
         if not line:
-            raise MeasurementError(f"{self.name}: the timing process died (exit {self._process.wait()}).")
+            raise self._death()
         answer: dict[str, Any] = json.loads(line)
         if not answer["ok"]:
             raise MeasurementError(f"{self.name}: {answer['error']}")
         return answer
+
+    def _death(self) -> MeasurementError:
+        code = self._process.wait()
+        self._messages.seek(0)
+        lines = self._messages.read().decode("utf-8", "replace").strip().splitlines()
+        how = f"signal {-code}" if code < 0 else f"exit code {code}"
+        last = f": {lines[-1]}" if lines else ""
+        return MeasurementError(f"{self.name}: the timing process died with {how}{last}.")
+
+
+def _environment(threads: int) -> dict[str, str]:
+    # The package may be used from a checkout that is not installed; -P hides the working directory.
+    checkout = str(Path(sec_rl.__file__).parent.parent)
+    inherited = os.environ.get("PYTHONPATH")
+    paths = checkout if not inherited else os.pathsep.join([checkout, inherited])
+    # Libraries read these when they are imported, which is before they can be told otherwise.
+    counts = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))
+    return {**os.environ, **counts, "PYTHONPATH": paths, "TOKENIZERS_PARALLELISM": "false"}
