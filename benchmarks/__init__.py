@@ -1,0 +1,1 @@
+"""Scripts that make the tables of `docs/results/`; run them as `python -m benchmarks.NAME`."""

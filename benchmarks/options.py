@@ -1,0 +1,120 @@
+"""Options that every benchmark takes."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sec_rl.errors import InputError
+from sec_rl.measurement.machine import usable_cores
+
+RESULTS = Path("docs/results")
+QUICK_PASSES = 640
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a benchmark was asked for.
+
+    Attributes:
+        name: of the benchmark; its results are `NAME.json` and `NAME.md`.
+        tasks_root: folder that holds one folder per task.
+        tasks: names of folders below it.
+        encoder: as `sec-rl run --encoder` takes it.
+        out: folder of the runs; what is finished there is not run again.
+        results: folder of the tables.
+        seeds: seeds of the runs.
+        passes: budget of example passes of each run; None: the default of `sec-rl run`.
+        threads: of torch and onnxruntime.
+        command: the command line that repeats the benchmark, free of this machine's paths.
+    """
+
+    name: str
+    tasks_root: Path
+    tasks: tuple[str, ...]
+    encoder: str
+    out: Path
+    results: Path
+    seeds: tuple[int, ...]
+    passes: int | None
+    threads: int
+    command: str
+
+    def task_folder(self, task: str) -> Path:
+        """Return the folder of a task."""
+        return self.tasks_root / task
+
+
+def parse_options(
+    name: str, description: str, *, tasks: Sequence[str], arguments: Sequence[str] | None = None
+) -> Options:
+    """Read the options from the command line.
+
+    Args:
+        name: module of the benchmark.
+        description: first line of its help.
+        tasks: the tasks it runs unless `--tasks` names others.
+        arguments: the command line; None: the process's own.
+
+    Raises:
+        InputError: no folder of tasks is named, or a task is not in it.
+    """
+    parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{name}", description=description, allow_abbrev=False)
+    parser.add_argument(
+        "--tasks-root",
+        type=Path,
+        help="folder with a folder of train, validation and test files per task; default: $SEC_RL_TASKS",
+    )
+    parser.add_argument("--tasks", nargs="+", default=list(tasks), help="folders below it")
+    parser.add_argument("--encoder", default="minilm-l6")
+    parser.add_argument("--out", type=Path, help="folder of the runs; finished ones are reused")
+    parser.add_argument("--results", type=Path, help=f"folder of the tables; default: {RESULTS}")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--passes", type=int, help="example passes of each run")
+    parser.add_argument("--threads", type=int, default=usable_cores())
+    parser.add_argument(
+        "--quick", action="store_true", help=f"one seed, {QUICK_PASSES} passes, tables beside the runs: a smoke test"
+    )
+    found = parser.parse_args(arguments)
+    out = found.out or Path("runs/benchmarks") / (name + ("-quick" if found.quick else ""))
+    return Options(
+        name=name if found.encoder == "minilm-l6" else f"{name}-{Path(found.encoder).name}",
+        tasks_root=_tasks_root(found.tasks_root, found.tasks),
+        tasks=tuple(found.tasks),
+        encoder=found.encoder,
+        out=out,
+        results=found.results or (out if found.quick else RESULTS),
+        seeds=tuple(found.seeds[:1] if found.quick else found.seeds),
+        passes=found.passes or (QUICK_PASSES if found.quick else None),
+        threads=found.threads,
+        command=_repeatable(name, found, parser.parse_args([])),
+    )
+
+
+def _tasks_root(given: Path | None, tasks: Sequence[str]) -> Path:
+    named = given or (Path(os.environ["SEC_RL_TASKS"]) if "SEC_RL_TASKS" in os.environ else None)
+    if named is None:
+        raise InputError("No folder of tasks: give --tasks-root DIR or set SEC_RL_TASKS.")
+    for task in tasks:
+        if not (named / task).is_dir():
+            raise InputError(f"Task {task!r} is no folder in {str(named)!r}.")
+    return named.resolve()
+
+
+def _repeatable(name: str, found: argparse.Namespace, defaults: argparse.Namespace) -> str:
+    """Return a command line without the folders of this machine."""
+    words = [f"python -m benchmarks.{name}", "--tasks-root $SEC_RL_TASKS"]
+    for key in ("tasks", "encoder", "seeds", "passes", "quick"):
+        value = getattr(found, key)
+        if value == getattr(defaults, key):
+            continue
+        flag = f"--{key}"
+        if isinstance(value, list):
+            flag += " " + " ".join(map(str, value))
+        elif value is not True:
+            flag += f" {Path(value).name if key == 'encoder' else value}"
+        words.append(flag)
+    return " ".join(words)

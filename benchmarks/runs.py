@@ -1,0 +1,130 @@
+"""Controlled runs through the command line, each in a process of its own; finished ones are reused."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sec_rl.errors import SecRlError
+
+# The console script may not be on the PATH of whoever calls `.venv/bin/python`.
+SEC_RL = (sys.executable, "-c", "from sec_rl.cli import main; main()")
+
+
+class BenchmarkError(SecRlError):
+    """A run of a benchmark failed."""
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """One run of a benchmark.
+
+    Attributes:
+        name: its folder below the benchmark's `--out`, such as ``sst2/dense-seed0``.
+        options: flags of `sec-rl run` without their dashes, and their values.
+    """
+
+    name: str
+    options: Mapping[str, str]
+
+    def arguments(self, folder: Path) -> list[str]:
+        """Return the words after `sec-rl`."""
+        flags = [word for key, value in self.options.items() for word in (f"--{key}", value)]
+        return ["run", *flags, "--out", str(folder)]
+
+
+def read_result(folder: Path) -> dict[str, Any]:
+    """Return `result.json` of a finished run.
+
+    Raises:
+        BenchmarkError: there is none, or it is not whole.
+    """
+    try:
+        result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BenchmarkError(f"{str(folder)!r} holds no readable result.json.") from error
+    if result.get("source") != "measured":
+        raise BenchmarkError(f"{str(folder)!r} is not a measured run: its source is {result.get('source')!r}.")
+    return dict(result)
+
+
+def run_all(
+    specs: Sequence[RunSpec],
+    out: Path,
+    say: Callable[[str], None],
+    *,
+    program: Sequence[str] = SEC_RL,
+) -> dict[str, Path]:
+    """Make sure that every run is finished.
+
+    A run is reused when the options it was made with are the options asked for; anything else in its folder is
+    overwritten. What a run prints goes to `out/logs/`.
+
+    Args:
+        specs: the runs.
+        out: folder of all runs of the benchmark.
+        say: takes one line of progress per run.
+        program: how `sec-rl` is called.
+
+    Returns:
+        per name its folder.
+
+    Raises:
+        BenchmarkError: a run failed; the message ends with the last lines that it printed.
+    """
+    folders = {spec.name: out / spec.name for spec in specs}
+    todo = [spec for spec in specs if not _finished(spec, out)]
+    say(f"{len(specs) - len(todo)} of {len(specs)} runs are finished already.")
+    started = time.monotonic()
+    for done, spec in enumerate(todo):
+        seconds = _run(spec, out, program)
+        left = (time.monotonic() - started) / (done + 1) * (len(todo) - done - 1)
+        accuracy = read_result(folders[spec.name]).get("test_accuracy")
+        say(f"[{done + 1}/{len(todo)}] {spec.name}: {seconds:.0f} s, test accuracy {accuracy}; {_span(left)} left")
+    return folders
+
+
+def _stamp(spec: RunSpec, out: Path) -> Path:
+    return out / "options" / (spec.name.replace("/", "--") + ".json")
+
+
+def _finished(spec: RunSpec, out: Path) -> bool:
+    try:
+        made_with = json.loads(_stamp(spec, out).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return made_with == dict(spec.options) and (out / spec.name / "result.json").is_file()
+
+
+def _run(spec: RunSpec, out: Path, program: Sequence[str]) -> float:
+    folder, stamp = out / spec.name, _stamp(spec, out)
+    log = out / "logs" / (spec.name.replace("/", "--") + ".txt")
+    for parent in (folder.parent, stamp.parent, log.parent):
+        parent.mkdir(parents=True, exist_ok=True)
+    # Without its stamp a run counts as unfinished, however this process ends.
+    stamp.unlink(missing_ok=True)
+    started = time.monotonic()
+    with log.open("w", encoding="utf-8") as stream:
+        command = [*program, *spec.arguments(folder), "--overwrite"]
+        ended = subprocess.run(
+            command, stdout=stream, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, check=False
+        )
+    if ended.returncode:
+        last = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-15:])
+        raise BenchmarkError(f"Run {spec.name!r} ended with code {ended.returncode}; it printed:\n{last}")
+    read_result(folder)
+    aside = stamp.with_suffix(".new")
+    aside.write_text(json.dumps(dict(spec.options), indent=1), encoding="utf-8")
+    os.replace(aside, stamp)
+    return time.monotonic() - started
+
+
+def _span(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
