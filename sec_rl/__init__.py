@@ -2,5 +2,16 @@
 
 from __future__ import annotations
 
+import wrapt
+
 __version__ = "0.1.0"
 __all__ = ["__version__"]
+
+
+@wrapt.when_imported("transformers.models.auto.modeling_auto")
+def _register_slim_encoder(_module: object) -> None:
+    # Importing transformers here would make `import sec_rl` slow; so it is told of the slim encoder when, and only
+    # when, somebody loads the Auto classes.
+    from sec_rl.compression.registration import register
+
+    register()

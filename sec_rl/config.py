@@ -33,7 +33,8 @@ class PruningConfig(BaseModel):
     Attributes:
         importance: `first-order` (Molchanov et al. 2019, |weight x gradient|) or `fisher` (its square).
         cost: `latency` uses the table measured on this device; `flops` an analytic one (machine-independent).
-        vocabulary: `pruned` keeps the word pieces the pool needs; `full` keeps the encoder's.
+        vocabulary: `pruned` keeps the word pieces the pool needs; `full` keeps the encoder's; `auto` is `full`
+            for the dense schedule and `pruned` for all others.
         quantization_aware: train the last segment on weights and activations rounded to int8.
     """
 
@@ -41,7 +42,7 @@ class PruningConfig(BaseModel):
 
     importance: Literal["first-order", "fisher"] = "first-order"
     cost: Literal["latency", "flops"] = "latency"
-    vocabulary: Literal["pruned", "full"] = "pruned"
+    vocabulary: Literal["auto", "pruned", "full"] = "auto"
     quantization_aware: bool = False
 
 
@@ -97,3 +98,9 @@ class RunConfig(BaseModel):
     threads: PositiveInt | None = None
     latency_sequence_length: int = Field(default=32, ge=8, le=512)
     seed: int = Field(default=0, ge=0, lt=2**31)
+
+    @property
+    def prunes_vocabulary(self) -> bool:
+        """Whether the vocabulary is cut to what the pool needs."""
+        choice = self.pruning.vocabulary
+        return choice == "pruned" or (choice == "auto" and self.schedule != "dense")

@@ -17,9 +17,11 @@ Scores = NDArray[np.float64]
 class ImportanceTracker:
     """Accumulates the importance of every head and neuron over training steps.
 
-    Scaling the output of a structure by a gate m, the derivative of the loss at m = 1 is the sum of weight times
-    gradient over the output weights that read it. `first-order` averages its absolute value over batches,
-    `fisher` its square (Molchanov et al. 2019, eq. 8; Kwon et al. 2022, eq. 10).
+    Scaling an input column of an output projection by a gate m, the derivative of the loss at m = 1 is the sum of
+    weight times gradient over that column. A neuron is one column, a head as many as it is wide. `first-order` sums
+    the absolute derivatives of the columns (Molchanov et al. 2019, sec. 3.1), so that a head and as many neurons
+    compare; taking a head's derivative as a whole lets its columns cancel, and all heads are pruned before any
+    neuron. `fisher` squares the structure's derivative instead (Kwon et al. 2022, eq. 10). Both average over batches.
 
     Attributes:
         heads: (layers, dense heads); structures that were never scored hold 0.
@@ -50,19 +52,19 @@ class ImportanceTracker:
             kept = shape.layers[index]
             if kept.heads:
                 gates = _gate_gradients(layer.attention.output)
-                gates = gates.view(len(kept.heads), -1).sum(1)
+                gates = gates.view(len(kept.heads), -1)
                 self._blend(self.heads[index], np.array(kept.heads), gates, rate)
             if kept.neurons:
-                gates = _gate_gradients(layer.ffn_out)
+                gates = _gate_gradients(layer.ffn_out).view(-1, 1)
                 self._blend(self.neurons[index], np.array(kept.neurons), gates, rate)
 
     def _blend(self, row: Scores, kept: NDArray[np.int64], gates: torch.Tensor, rate: float) -> None:
-        values = gates.abs() if self.kind == "first-order" else gates.square()
+        values = gates.abs().sum(1) if self.kind == "first-order" else gates.sum(1).square()
         row[kept] += rate * (values.double().numpy() - row[kept])
 
 
-def _gate_gradients(output: torch.nn.Linear) -> torch.Tensor:
+def _gate_gradients(output: torch.nn.Module) -> torch.Tensor:
     """Return dLoss/dgate per input column of an output projection."""
-    if output.weight.grad is None:
+    if not isinstance(output, torch.nn.Linear) or output.weight.grad is None:
         raise ValueError("importance needs gradients: call it between backward and the optimizer's step")
     return (output.weight * output.weight.grad).sum(0)

@@ -20,6 +20,14 @@ from sec_rl.compression.shape import LayerShape
 from sec_rl.compression.slim_config import SlimEncoderConfig
 
 
+class BiasOnly(nn.Module):
+    """What stays of an output projection whose inputs are all gone."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(width))
+
+
 class SlimAttention(nn.Module):
     """Multi-head self-attention with the kept heads only; query, key and value share one matrix product."""
 
@@ -29,7 +37,7 @@ class SlimAttention(nn.Module):
         self.head_size = config.head_size
         width = len(heads) * config.head_size
         self.qkv = nn.Linear(config.hidden_size, 3 * width) if heads else None
-        self.output = nn.Linear(width, config.hidden_size)
+        self.output = nn.Linear(width, config.hidden_size) if heads else BiasOnly(config.hidden_size)
 
     def forward(self, hidden: Tensor, mask: Tensor | None, relative: Tensor | None, n_queries: int) -> Tensor:
         """Attend from the first `n_queries` positions to all of them.
@@ -81,7 +89,7 @@ class SlimLayer(nn.Module):
         self.attention = SlimAttention(config, shape.heads)
         self.attention_norm = nn.LayerNorm(hidden, eps=config.layer_norm_eps)
         self.ffn_in = nn.Linear(hidden, neurons) if neurons else None
-        self.ffn_out = nn.Linear(neurons, hidden)
+        self.ffn_out = nn.Linear(neurons, hidden) if neurons else BiasOnly(hidden)
         self.ffn_norm = nn.LayerNorm(hidden, eps=config.layer_norm_eps)
         self.dropout = config.hidden_dropout_prob
 

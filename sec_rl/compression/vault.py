@@ -68,9 +68,9 @@ def _layer_of(name: str, shape: EncoderShape) -> LayerShape | None:
 def _exists(name: str, layer: LayerShape) -> bool:
     if not layer.present:
         return False
-    if ".attention.qkv." in name:
+    if ".attention.qkv." in name or name.endswith(".attention.output.weight"):
         return bool(layer.heads)
-    return bool(layer.neurons) if ".ffn_in." in name else True
+    return bool(layer.neurons) if ".ffn_in." in name or name.endswith(".ffn_out.weight") else True
 
 
 def _slices(name: str, shape: EncoderShape, config: SlimEncoderConfig) -> tuple[int, Tensor] | None:

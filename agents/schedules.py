@@ -1,0 +1,90 @@
+"""Schedules without learning: what every learned controller has to beat."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from sec_rl.errors import unknown_name
+from sec_rl.values import Ratios
+
+# Pruning starts once the dense model has learned enough to teach, and ends early enough to recover.
+PRUNING_START = 0.3
+PRUNING_END = 0.7
+# Labels are bought over the first third of a run: active learning needs a model before it can choose.
+BUYING_END = 1.0 / 3.0
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Target ratios as a function of progress.
+
+    Attributes:
+        name: key of `SCHEDULES`.
+        data_ratio: share of the pool in use at the end, in (0, 1].
+        compression_ratio: share of the prunable cost removed at the end, in [0, 1).
+        seed: decides the random schedule's walk.
+        n_segments: segments of the run.
+    """
+
+    name: str
+    data_ratio: float
+    compression_ratio: float
+    seed: int = 0
+    n_segments: int = 16
+
+    def __post_init__(self) -> None:
+        if self.name not in SCHEDULES:
+            raise unknown_name("schedule", self.name, SCHEDULES)
+
+    def __call__(self, progress: float) -> Ratios:
+        """Return the ratios of the segment that starts at `progress`, in [0, 1)."""
+        return SCHEDULES[self.name](self, progress)
+
+
+def _data(schedule: Schedule, progress: float) -> float:
+    if schedule.data_ratio >= 1.0:
+        return 1.0
+    share = min(1.0, (1.0 + 2.0 * progress / BUYING_END) / 3.0)
+    return schedule.data_ratio * share
+
+
+def _dense(schedule: Schedule, progress: float) -> Ratios:
+    return Ratios(_data(schedule, progress), 0.0)
+
+
+def _fixed(schedule: Schedule, progress: float) -> Ratios:
+    return Ratios(_data(schedule, progress), schedule.compression_ratio)
+
+
+def _cubic(schedule: Schedule, progress: float) -> Ratios:
+    """Rise as 1 - (1 - t)^3 between start and end (Zhu & Gupta 2017, eq. 1).
+
+    A segment aims at the ratio of its own end, so the last step lands exactly on the target.
+    """
+    ahead = progress + 1.0 / schedule.n_segments
+    t = float(np.clip((ahead - PRUNING_START) / (PRUNING_END - PRUNING_START), 0.0, 1.0))
+    return Ratios(_data(schedule, progress), schedule.compression_ratio * (1.0 - (1.0 - t) ** 3))
+
+
+def _random(schedule: Schedule, progress: float) -> Ratios:
+    """Walk at random from all data and no compression to anywhere within the two final ratios."""
+    generator = np.random.default_rng(schedule.seed)
+    steps = generator.uniform(-0.5, 1.0, (schedule.n_segments, 2))
+    index = min(round(progress * schedule.n_segments), schedule.n_segments - 1)
+    walk = np.zeros(2)
+    for step in steps[: index + 1]:
+        walk = np.clip(walk + 0.2 * step, 0.0, 1.0)
+    low = schedule.data_ratio / 3.0
+    data = low + (schedule.data_ratio - low) * float(walk[0])
+    return Ratios(data, schedule.compression_ratio * float(walk[1]))
+
+
+SCHEDULES: Mapping[str, Callable[[Schedule, float], Ratios]] = {
+    "dense": _dense,
+    "fixed": _fixed,
+    "cubic": _cubic,
+    "random": _random,
+}

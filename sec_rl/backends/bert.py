@@ -1,0 +1,242 @@
+"""Real training: composes the levers into a session that a controller drives."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from sec_rl.backends.pruning import PruningState
+from sec_rl.compression.artefact import save_artefact
+from sec_rl.compression.loading import load_dense
+from sec_rl.compression.sizes import artefact_bytes, dense_bytes
+from sec_rl.compression.vocabulary import needed_tokens, prune_embeddings, prune_tokenizer
+from sec_rl.config import RunConfig
+from sec_rl.data.semi_supervised import PseudoLabels, pseudo_labels
+from sec_rl.data.transfer import layer_learning_rates
+from sec_rl.encoders import resolve_encoder
+from sec_rl.errors import InputError
+from sec_rl.measurement.accuracy import Scores, classification_scores
+from sec_rl.measurement.machine import usable_cores
+from sec_rl.measurement.prediction import Encodings, predict_onnx
+from sec_rl.tasks import LabelPool, Split, Task
+from sec_rl.training.batching import BatchStream, TokenRows, tokenize
+from sec_rl.training.examples import ExampleSource
+from sec_rl.training.labelling import rows_in_use
+from sec_rl.training.optimizer import rate_at, set_rate
+from sec_rl.training.precision import resolve_precision
+from sec_rl.training.teacher import Teacher
+from sec_rl.training.trainer import predict, train_step
+from sec_rl.values import Levers, Metrics, Ratios
+
+# Validation inside the loop is bounded to this share of the training work.
+VALIDATION_SHARE = 0.1
+MIN_VALIDATION = 200
+MIN_PASSES, MAX_PASSES, EPOCHS = 3_200, 24_000, 2
+
+
+def budget_of(config: RunConfig, pool_size: int) -> int:
+    """Return the budget of example passes: the configured one, or two epochs within bounds."""
+    return config.passes or min(max(EPOCHS * pool_size, MIN_PASSES), MAX_PASSES)
+
+
+@dataclass
+class BertSession:
+    """One controlled run of real fine-tuning; see `sec_rl.backends.session.Session` for the order of calls.
+
+    Attributes:
+        config: everything that was asked for.
+        task: checked rows.
+    """
+
+    config: RunConfig
+    task: Task
+    passes_done: int = 0
+    train_seconds: float = 0.0
+    scoring_seconds: float = 0.0
+    notes: list[str] = field(default_factory=list)
+    _segment: int = 0
+
+    def open(self) -> Metrics:
+        """Load the encoder, cut the vocabulary, time this device's blocks, and score the untrained model."""
+        config = self.config
+        self.threads = config.threads or usable_cores()
+        torch.set_num_threads(self.threads)
+        torch.manual_seed(config.seed)
+        self.precision = resolve_precision(config.precision)
+        self.source = resolve_encoder(config.transfer.warm_start or config.encoder)
+        model, tokenizer = load_dense(self.source, self.task.label_names, config.seed)
+        self.dense_bytes = dense_bytes(model)
+        self.dense_vocabulary = int(model.config.vocab_size)
+        pool = self.task.train
+        if config.prunes_vocabulary:
+            kept = needed_tokens(tokenizer, pool.texts + (pool.pairs or ()))
+            if kept is None:
+                self.notes.append("The vocabulary is not WordPiece and was kept whole.")
+            else:
+                tokenizer = prune_tokenizer(tokenizer, kept)
+                prune_embeddings(model, kept)
+        model.config.pad_token_id = tokenizer.pad_token_id
+        self.tokenizer, self.model = tokenizer, model.train()
+        self.pool = LabelPool(pool)
+        self.rows = self._tokenize(pool)
+        self.budget = budget_of(config, len(pool))
+        generator = np.random.default_rng([config.seed, 1])
+        n_seen = max(MIN_VALIDATION, int(VALIDATION_SHARE * 3 * self.budget / config.n_segments))
+        seen = generator.permutation(len(self.task.validation))[:n_seen]
+        self.validation = self.task.validation.take(np.sort(seen))
+        self.validation_rows = self._tokenize(self.validation)
+        lengths = self.rows.lengths
+        self.generator = np.random.default_rng([config.seed, 2])
+        self.examples = ExampleSource(
+            self.pool,
+            self.rows,
+            tokenizer,
+            config.max_length,
+            BatchStream(lengths, config.batch_size, config.seed),
+            BatchStream(lengths, config.batch_size, config.seed + 1),
+            np.random.default_rng([config.seed, 3]),
+        )
+        n_layers = model.config.num_hidden_layers
+        rates = layer_learning_rates(1.0, config.transfer.layer_decay, n_layers)
+        self.pruning = PruningState(
+            model, rates, config.pruning, self.threads, config.latency_sequence_length
+        )
+        self.teacher: Teacher | None = None
+        self._data_ratio = 0.0
+        return self._metrics(self._score())
+
+    def advance(self, ratios: Ratios, levers: Levers) -> Metrics:
+        """Realise the ratios, train one segment, score validation.
+
+        Raises:
+            InputError: every segment is done.
+            TrainingDivergedError: the loss became infinite or no number.
+        """
+        config = self.config
+        if self._segment >= config.n_segments:
+            raise InputError(f"The run has {config.n_segments} segments; all are done.")
+        started = time.perf_counter()
+        in_use = rows_in_use(
+            self.model,
+            self.pool,
+            self.rows,
+            ratios.data,
+            selection=config.selection,
+            least=config.batch_size,
+            precision=self.precision,
+            generator=self.generator,
+        )
+        self.examples.labelled.use(in_use)
+        self._data_ratio = len(in_use) / len(self.pool)
+        pseudo = self._pseudo_labels(levers)
+        if ratios.compression > 0.0 and self.teacher is None:
+            self.teacher = Teacher(self.model, len(self.pool), self.precision)
+        self.model = self.pruning.realise(self.model, ratios.compression, levers.depth_share)
+        self._segment += 1
+        target = round(self.budget * self._segment / config.n_segments)
+        self.scoring_seconds += time.perf_counter() - started
+        started = time.perf_counter()
+        while self.passes_done < target:
+            batch = self.examples.next(levers, pseudo)
+            set_rate(self.pruning.optimizer, rate_at(self.passes_done / self.budget, config.learning_rate))
+            train_step(
+                self.model,
+                self.pruning.optimizer,
+                batch,
+                precision=self.precision,
+                shape=self.pruning.shape,
+                importance=self.pruning.importance,
+                teacher=self.teacher,
+                pool=self.rows,
+                distillation_weight=levers.distillation_weight,
+            )
+            self.passes_done += len(batch.labels)
+        self.train_seconds += time.perf_counter() - started
+        return self._metrics(self._score())
+
+    def structure(self) -> dict[str, Any]:
+        """Return kept heads and neurons per dense layer."""
+        return self.pruning.shape.counts()
+
+    def close(self, folder: Path) -> dict[str, Any]:
+        """Write the artefact and score IT: validation in full, and test, touched here and only here.
+
+        Returns:
+            the accuracy and cost keys of `result.json`; size on disk is measured, latency is not (see `measurement`).
+        """
+        save_artefact(self.model, self.tokenizer, folder, max_length=self.config.max_length)
+        path = folder / "model.onnx"
+        validation = self._score_artefact(path, self.task.validation)
+        test = self._score_artefact(path, self.task.test)
+        return {
+            "test_accuracy": test.accuracy,
+            "validation_accuracy": validation.accuracy,
+            "macro_f1": test.macro_f1,
+            "perplexity": None,
+            "label_fraction": self.pool.n_bought / len(self.pool),
+            "labels_bought": self.pool.n_bought,
+            "example_passes": self.passes_done,
+            "train_seconds": self.train_seconds,
+            "scoring_seconds": self.scoring_seconds,
+            "parameters": sum(parameter.numel() for parameter in self.model.parameters()),
+            "size_bytes": path.stat().st_size,
+            "compression_ratio": self.pruning.compression_ratio,
+            "predicted_latency_ms": self.pruning.predicted_ms,
+        }
+
+    def _tokenize(self, split: Split) -> TokenRows:
+        return tokenize(
+            self.tokenizer,
+            split.texts,
+            split.pairs,
+            max_length=self.config.max_length,
+            with_segments=bool(self.model.config.type_vocab_size),
+        )
+
+    def _pseudo_labels(self, levers: Levers) -> PseudoLabels | None:
+        unlabelled = np.flatnonzero(~self.pool.bought)
+        if levers.pseudo_label_share <= 0.0 or not len(unlabelled) or self._segment == 0:
+            return None
+        wanted = round(levers.pseudo_label_share * self.budget / self.config.n_segments)
+        candidates = np.sort(self.generator.permutation(unlabelled)[: 2 * wanted])
+        probabilities, _ = predict(self.model, self.rows.take(candidates), self.precision)
+        found = pseudo_labels(probabilities, threshold=self.config.pseudo_label_threshold, limit=wanted)
+        found = replace(found, rows=candidates[found.rows])
+        self.examples.unlabelled.use(found.rows)
+        return found
+
+    def _score(self) -> Scores:
+        started = time.perf_counter()
+        probabilities, _ = predict(self.model, self.validation_rows, self.precision)
+        self.scoring_seconds += time.perf_counter() - started
+        return classification_scores(probabilities, self.validation.labels)
+
+    def _score_artefact(self, path: Path, split: Split) -> Scores:
+        rows = self._tokenize(split)
+        encodings = Encodings(rows.ids, rows.segments, rows.pad_id)
+        return classification_scores(predict_onnx(path, encodings, threads=self.threads), split.labels)
+
+    def _metrics(self, scores: Scores) -> Metrics:
+        return Metrics(
+            source="measured",
+            segment=self._segment,
+            n_segments=self.config.n_segments,
+            n_classes=self.task.n_classes,
+            data_ratio=self._data_ratio,
+            compression_ratio=self.pruning.compression_ratio,
+            validation_accuracy=scores.accuracy,
+            validation_macro_f1=scores.macro_f1,
+            validation_loss=scores.loss,
+            labels_bought=self.pool.n_bought,
+            label_fraction=self.pool.n_bought / len(self.pool),
+            example_passes=self.passes_done,
+            passes_fraction=min(1.0, self.passes_done / self.budget),
+            size_ratio=artefact_bytes(self.model) / self.dense_bytes,
+            latency_ratio=self.pruning.latency_ratio,
+            seconds=self.train_seconds,
+        )

@@ -1,0 +1,111 @@
+"""Realising a compression ratio in a session: table, choice, slicing of weights and optimizer state."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from sec_rl.compression.allocation import choose_shape
+from sec_rl.compression.cost_table import CostTable, analytic_table, with_bytes
+from sec_rl.compression.importance import ImportanceTracker
+from sec_rl.compression.latency_table import block_models, table_from_times
+from sec_rl.compression.shape import EncoderShape
+from sec_rl.compression.slim_encoder import SlimEncoderForSequenceClassification
+from sec_rl.compression.vault import Vault, build_model
+from sec_rl.config import PruningConfig
+from sec_rl.measurement.blocks import time_onnx_models
+from sec_rl.training.optimizer import make_optimizer, optimizer_state
+
+# Share of bytes against time in the cost of a block; see `with_bytes`.
+BYTES_SHARE = 0.25
+# The unprunable part's share of a dense layer's time where it is not measured.
+FIXED_SHARE = 0.1
+REFERENCE_BATCH = 32
+
+
+class PruningState:
+    """What is left of the encoder, and everything needed to change it.
+
+    Attributes:
+        shape: what is left.
+        table: time per block, measured or analytic.
+        optimizer: of the current model; its moments are sliced along.
+        importance: scores of all heads and neurons.
+    """
+
+    def __init__(
+        self,
+        model: SlimEncoderForSequenceClassification,
+        layer_rates: Sequence[float],
+        config: PruningConfig,
+        threads: int,
+        length: int,
+    ) -> None:
+        dense = model.config
+        self._layer_rates = layer_rates
+        self.shape = dense.shape()
+        self.dense_shape = self.shape
+        self.table = _measured_table(model, threads, length) if config.cost == "latency" else _analytic(model, length)
+        self._cost = with_bytes(self.table, dense.hidden_size, dense.num_attention_heads, BYTES_SHARE)
+        self.importance = ImportanceTracker(self.shape, config.importance)
+        self.optimizer = make_optimizer(model, layer_rates, None)
+        weights = {name: value.detach().clone() for name, value in model.state_dict().items()}
+        self._vault = Vault(dense, weights)
+        self._moments = {
+            moment: Vault(dense, {name: torch.zeros_like(value) for name, value in weights.items()})
+            for moment in ("exp_avg", "exp_avg_sq")
+        }
+
+    @property
+    def compression_ratio(self) -> float:
+        """Share of the dense prunable cost that is gone."""
+        return self._cost.removed_share(self.shape)
+
+    @property
+    def predicted_ms(self) -> float | None:
+        """Milliseconds per batch of 32 that the table predicts; None without a measured table."""
+        return self.table.total_cost(self.shape) if self.table.unit == "ms" else None
+
+    @property
+    def latency_ratio(self) -> float:
+        """Predicted time over that of the dense model in the same format."""
+        return self.table.total_cost(self.shape) / self.table.total_cost(self.dense_shape)
+
+    def realise(
+        self, model: SlimEncoderForSequenceClassification, ratio: float, depth_share: float
+    ) -> SlimEncoderForSequenceClassification:
+        """Return a model with `ratio` of the prunable cost removed; the same one when nothing changes."""
+        shape = choose_shape(self.shape, self.importance, self._cost, ratio, depth_share=depth_share)
+        if shape == self.shape:
+            return model
+        self._vault.absorb(model.state_dict(), self.shape)
+        state = optimizer_state(model, self.optimizer)
+        for moment, vault in self._moments.items():
+            vault.absorb(state[moment], self.shape)
+        steps = max((float(step) for step in state["step"].values()), default=0.0)
+        smaller = build_model(self._vault, shape).train(model.training)
+        sliced = {moment: vault.extract(shape) for moment, vault in self._moments.items()}
+        step = {name: torch.tensor(steps) for name, _ in smaller.named_parameters()}
+        self.optimizer = make_optimizer(smaller, self._layer_rates, sliced | {"step": step} if steps else None)
+        self.shape = shape
+        return smaller
+
+
+def _measured_table(model: SlimEncoderForSequenceClassification, threads: int, length: int) -> CostTable:
+    models = block_models(model.config, batch=REFERENCE_BATCH, length=length)
+    times = time_onnx_models([m.SerializeToString() for m in models], threads=threads)
+    inner = table_from_times(model.config, times, 0.0)
+    return table_from_times(model.config, times, FIXED_SHARE * float(inner.attention[-1] + inner.ffn[-1]))
+
+
+def _analytic(model: SlimEncoderForSequenceClassification, length: int) -> CostTable:
+    config = model.config
+    return analytic_table(
+        config.hidden_size,
+        config.num_attention_heads,
+        config.intermediate_size,
+        batch=REFERENCE_BATCH,
+        length=length,
+        fixed_share=FIXED_SHARE,
+    )

@@ -1,0 +1,53 @@
+"""`RUN/model`: the ONNX file that was measured, the PyTorch weights, the tokenizer, the labels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from safetensors.torch import save_file
+from transformers import PreTrainedTokenizerBase
+
+from sec_rl.compression.adapters import adapter_for
+from sec_rl.compression.export import build_onnx
+from sec_rl.compression.slim_encoder import SlimEncoderForSequenceClassification
+
+
+def save_artefact(
+    model: SlimEncoderForSequenceClassification,
+    tokenizer: PreTrainedTokenizerBase,
+    folder: Path,
+    *,
+    max_length: int,
+) -> None:
+    """Write everything that is needed to deploy or to continue with a model.
+
+    A model of uniform shape is written as the stock architecture, so that `from_pretrained` loads it without this
+    package; any other shape needs `import sec_rl` first.
+
+    Args:
+        model: the model to write.
+        tokenizer: its tokenizer.
+        folder: is created.
+        max_length: longest text in tokens the model was trained for.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "model.onnx").write_bytes(build_onnx(model, quantized=True).SerializeToString())
+    tokenizer.model_max_length = max_length
+    tokenizer.save_pretrained(folder)
+    save_weights(model, folder)
+
+
+def save_weights(model: SlimEncoderForSequenceClassification, folder: Path) -> None:
+    """Write `config.json` and `model.safetensors`."""
+    state = model.state_dict()
+    if model.config.shape().is_uniform:
+        adapter = adapter_for(model.config.base_model_type)
+        config, state = adapter.write_config(model.config), adapter.write_weights(state)
+    else:
+        config = model.config
+        config.architectures = [type(model).__name__]
+    config.save_pretrained(folder)
+    path = folder / "model.safetensors"
+    save_file({name: value.contiguous() for name, value in state.items()}, path, metadata={"format": "pt"})
+    # safetensors creates files only the owner may read; an artefact is for others as well.
+    path.chmod((folder / "config.json").stat().st_mode & 0o777)

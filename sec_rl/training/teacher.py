@@ -1,0 +1,67 @@
+"""The run's own dense model as a teacher: its outputs are computed once per text and kept."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from sec_rl.compression.slim_encoder import SlimEncoderForSequenceClassification
+from sec_rl.training.batching import TokenRows
+from sec_rl.training.precision import Precision, autocast
+
+TEMPERATURE = 2.0
+
+
+class Teacher:
+    """A frozen copy of a model; answers for pool rows, from memory where it can."""
+
+    def __init__(self, model: SlimEncoderForSequenceClassification, n_rows: int, precision: Precision) -> None:
+        self._model = copy.deepcopy(model).eval().requires_grad_(False)
+        self._precision: Precision = precision
+        self._logits = torch.zeros(n_rows, model.config.num_labels)
+        self._hidden: list[Tensor | None] = [None] * n_rows
+        self._layer = _matched_layer(model.config.num_hidden_layers)
+
+    @property
+    def layer(self) -> int:
+        """Dense index of the layer whose hidden states are matched."""
+        return self._layer
+
+    @torch.inference_mode()
+    def answer(self, rows: TokenRows, indices: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+        """Return logits (n, classes) and padded hidden states (n, sequence, hidden) of pool rows."""
+        unknown = [int(i) for i in indices if self._hidden[i] is None]
+        if unknown:
+            chosen = rows.take(unknown)
+            with autocast(self._precision):
+                logits, _, after = self._model.encode(**chosen.pad())
+            self._logits[unknown] = logits.float()
+            for place, index in enumerate(unknown):
+                self._hidden[index] = after[self._layer][place, : len(chosen.ids[place])].to(torch.bfloat16)
+        kept = [hidden for i in indices if (hidden := self._hidden[i]) is not None]
+        return self._logits[indices].clone(), torch.nn.utils.rnn.pad_sequence(kept, batch_first=True)
+
+
+def _matched_layer(n_layers: int) -> int:
+    # The last layer computes its first position only, so token states are matched one layer below it.
+    return max(n_layers - 2, 0)
+
+
+def distillation_loss(logits: Tensor, teacher_logits: Tensor) -> Tensor:
+    """Return the Kullback-Leibler divergence at temperature 2, scaled by its square (Hinton et al. 2015, sec. 2)."""
+    student = functional.log_softmax(logits.float() / TEMPERATURE, dim=-1)
+    teacher = functional.log_softmax(teacher_logits / TEMPERATURE, dim=-1)
+    divergence = functional.kl_div(student, teacher, reduction="batchmean", log_target=True)
+    return divergence * TEMPERATURE**2
+
+
+def hidden_loss(hidden: Tensor, teacher_hidden: Tensor, mask: Tensor) -> Tensor:
+    """Return the mean squared difference of token states, padding left out (TinyBERT, Jiao et al. 2020, eq. 8)."""
+    weight = mask.unsqueeze(-1).to(torch.float32)
+    difference = (hidden.float() - teacher_hidden.float()).square() * weight
+    return difference.sum() / (weight.sum() * hidden.shape[-1])

@@ -1,0 +1,102 @@
+"""One optimizer step, one segment of steps, and forward passes over many rows."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional
+
+from sec_rl.compression.importance import ImportanceTracker
+from sec_rl.compression.shape import EncoderShape
+from sec_rl.compression.slim_encoder import SlimEncoderForSequenceClassification
+from sec_rl.errors import SecRlError
+from sec_rl.training.batching import TokenRows
+from sec_rl.training.precision import Precision, autocast
+from sec_rl.training.teacher import Teacher, distillation_loss, hidden_loss
+
+HIDDEN_WEIGHT = 1.0
+CLIP_NORM = 1.0
+
+
+class TrainingDivergedError(SecRlError):
+    """The loss became infinite or no number."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one step trains on.
+
+    Attributes:
+        rows: token rows.
+        labels: (n,) true or pseudo-labels.
+        pool_rows: (n,) index of each row in the pool, by which the teacher remembers; None: no teacher is asked.
+    """
+
+    rows: TokenRows
+    labels: NDArray[np.int64]
+    pool_rows: NDArray[np.int64] | None
+
+
+def train_step(
+    model: SlimEncoderForSequenceClassification,
+    optimizer: torch.optim.Optimizer,
+    batch: Batch,
+    *,
+    precision: Precision,
+    shape: EncoderShape,
+    importance: ImportanceTracker | None,
+    teacher: Teacher | None,
+    pool: TokenRows,
+    distillation_weight: float,
+) -> float:
+    """Take one step on a batch and return its loss.
+
+    Raises:
+        TrainingDivergedError: the loss is infinite or no number; the model is left as it was.
+    """
+    inputs = batch.rows.pad()
+    with autocast(precision):
+        logits, _, after = model.encode(**inputs)
+    labels = torch.from_numpy(batch.labels)
+    loss = functional.cross_entropy(logits.float(), labels)
+    if teacher is not None and distillation_weight > 0.0 and batch.pool_rows is not None:
+        teacher_logits, teacher_hidden = teacher.answer(pool, batch.pool_rows)
+        taught = distillation_loss(logits, teacher_logits)
+        hidden = after.get(teacher.layer)
+        if hidden is not None and hidden.shape == teacher_hidden.shape:
+            taught = taught + HIDDEN_WEIGHT * hidden_loss(hidden, teacher_hidden, inputs["attention_mask"])
+        loss = (1.0 - distillation_weight) * loss + distillation_weight * taught
+    value = loss.item()
+    if not math.isfinite(value):
+        raise TrainingDivergedError(f"The training loss became {value}; lower the learning rate.")
+    loss.backward()  # type: ignore[no-untyped-call]
+    if importance is not None:
+        importance.update(model, shape)
+    torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP_NORM)
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    return value
+
+
+@torch.inference_mode()
+def predict(
+    model: SlimEncoderForSequenceClassification, rows: TokenRows, precision: Precision, batch_size: int = 64
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return class probabilities (n, classes) and pooled vectors (n, hidden), in the order of the rows."""
+    was_training = model.training
+    model.eval()
+    order = np.argsort(rows.lengths, kind="stable")
+    probabilities = np.empty((len(rows), model.config.num_labels), np.float32)
+    embeddings = np.empty((len(rows), model.config.hidden_size), np.float32)
+    for start in range(0, len(order), batch_size):
+        chosen = order[start : start + batch_size]
+        with autocast(precision):
+            logits, pooled, _ = model.encode(**rows.take(chosen).pad())
+        probabilities[chosen] = torch.softmax(logits.float(), dim=-1).numpy()
+        embeddings[chosen] = pooled.float().numpy()
+    model.train(was_training)
+    return probabilities, embeddings
