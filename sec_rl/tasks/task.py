@@ -1,8 +1,9 @@
-"""A labelled text-classification task, and the training pool that hides its labels."""
+"""A labelled text-classification task: three splits, the names of its classes, and what was repaired."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -12,9 +13,15 @@ from numpy.typing import NDArray
 from sec_rl.errors import InputError
 
 Indices = NDArray[np.int64]
+SPLITS = ("train", "validation", "test")
 
 
-@dataclass(frozen=True)
+def normalised(text: str) -> str:
+    """Return `text` case-folded with white space collapsed: what decides whether two texts are the same."""
+    return " ".join(text.casefold().split())
+
+
+@dataclass(frozen=True, eq=False)
 class Split:
     """Rows of one split.
 
@@ -28,6 +35,11 @@ class Split:
     pairs: tuple[str, ...] | None
     labels: NDArray[np.int64]
 
+    def __post_init__(self) -> None:
+        lengths = {len(self.texts), len(self.labels)} | ({len(self.pairs)} if self.pairs is not None else set())
+        if len(lengths) > 1:
+            raise InputError(f"A split's columns differ in length: {', '.join(map(str, sorted(lengths)))}.")
+
     def __len__(self) -> int:
         return len(self.texts)
 
@@ -37,22 +49,22 @@ class Split:
         return Split(tuple(self.texts[i] for i in indices), pairs, self.labels[indices])
 
     def keys(self) -> list[str]:
-        """Return what makes a row equal to another: case-folded text(s) with white space collapsed."""
-        seconds = [""] * len(self) if self.pairs is None else self.pairs
-        return [
-            " ".join(a.casefold().split()) + "\x00" + " ".join(b.casefold().split())
-            for a, b in zip(self.texts, seconds, strict=True)
-        ]
+        """Return what makes one row's text(s) equal to another's, see `normalised`."""
+        if self.pairs is None:
+            return [normalised(text) for text in self.texts]
+        return [f"{normalised(a)}\x00{normalised(b)}" for a, b in zip(self.texts, self.pairs, strict=True)]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Task:
     """A task.
 
     Attributes:
         name: as the user gave it.
         label_names: name of each class, in the order of the ids.
-        train: the training pool; `validation`: what controllers see; `test`: touched once, at the end.
+        train: the training pool; hand it to `LabelPool`.
+        validation: what controllers may see.
+        test: touched once, at the end.
         notes: one sentence for everything that was repaired or decided while loading.
     """
 
@@ -75,60 +87,8 @@ class Task:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over all rows: equal exactly when the rows are."""
-        digest = hashlib.sha256(repr(self.label_names).encode())
+        """SHA-256 over class names and rows, hexadecimal: equal exactly when they are, on any machine."""
+        digest = hashlib.sha256(json.dumps(self.label_names).encode())
         for split in (self.train, self.validation, self.test):
-            digest.update(repr((split.texts, split.pairs)).encode())
-            digest.update(split.labels.astype("<i8").tobytes())
+            digest.update(json.dumps([split.texts, split.pairs, split.labels.tolist()]).encode())
         return digest.hexdigest()
-
-
-class LabelPool:
-    """The training pool: texts in the open, labels hidden until they are bought."""
-
-    def __init__(self, split: Split) -> None:
-        self.texts = split.texts
-        self.pairs = split.pairs
-        self._labels = split.labels
-        self._bought = np.zeros(len(split), bool)
-
-    def __len__(self) -> int:
-        return len(self.texts)
-
-    @property
-    def bought(self) -> NDArray[np.bool_]:
-        """Which labels have been bought, (n,); a copy."""
-        return self._bought.copy()
-
-    @property
-    def n_bought(self) -> int:
-        """How many labels have been bought; each counts once."""
-        return int(self._bought.sum())
-
-    def buy(self, indices: Indices) -> NDArray[np.int64]:
-        """Reveal labels and count them; what is already bought costs nothing.
-
-        Raises:
-            InputError: an index lies outside the pool.
-        """
-        indices = self._checked(indices)
-        self._bought[indices] = True
-        return self._labels[indices]
-
-    def labels_of(self, indices: Indices) -> NDArray[np.int64]:
-        """Return labels that have been bought.
-
-        Raises:
-            InputError: an index lies outside the pool, or its label has not been bought.
-        """
-        indices = self._checked(indices)
-        hidden = indices[~self._bought[indices]]
-        if len(hidden):
-            raise InputError(f"The label of row {int(hidden[0])} has not been bought.")
-        return self._labels[indices]
-
-    def _checked(self, indices: Indices) -> Indices:
-        array = np.asarray(indices, np.int64).reshape(-1)
-        if len(array) and (array.min() < 0 or array.max() >= len(self)):
-            raise InputError(f"Row {int(array.max())} lies outside the pool of {len(self)} rows.")
-        return array

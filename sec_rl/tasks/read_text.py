@@ -1,0 +1,150 @@
+"""Plain readers of csv and jsonl that keep every row's number and repair nothing."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import difflib
+import io
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from sec_rl.errors import InputError
+from sec_rl.tasks.rows import RawRows, shown
+
+COLUMNS = ("text", "text_pair", "label")
+_NEEDED = ("text", "label")
+_INTEGER = re.compile(r"-?(0|[1-9][0-9]*)")
+_DECIMAL = re.compile(r"[+-]?([0-9]+\.[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+# What pandas, and with it `datasets`, takes for a missing value: the word may be meant, most often it is not.
+MISSING_MARKS = frozenset(
+    (
+        *("#N/A", "#N/A N/A", "#NA", "<NA>", "N/A", "n/a", "NA", "NaN", "nan", "-NaN", "-nan", "NULL", "null"),
+        *("None", "1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN"),
+    )
+)
+_WIDE = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
+
+def read_csv(path: Path) -> RawRows:
+    """Read a comma-separated file with a header; labels that are all digits become integers.
+
+    Raises:
+        InputError: the file cannot be opened.
+    """
+    reader = csv.reader(io.StringIO(_decoded(path), newline=""), strict=True)
+    problems: list[str] = []
+    places: list[str] = []
+    rows: list[list[str]] = []
+    header: list[str] = []
+    start = 1
+    try:
+        for fields in reader:
+            line, start = start, reader.line_num + 1
+            if not header:
+                header = fields
+            elif len(fields) == len(header):
+                rows.append(fields)
+                places.append(f"row {len(rows) + len(problems)} (line {line})")
+            elif fields:
+                where = f"{path.name} row {len(rows) + len(problems) + 1} (line {line})"
+                problems.append(f"{where} has {len(fields)} fields, the header has {len(header)}")
+    except csv.Error as error:
+        problems.append(f"{path.name} line {start} is no csv: {error}")
+    wrong = column_problem(path.name, header)
+    if wrong:
+        return RawRows(path.name, problems=(wrong,))
+    columns = {name: [row[index] for row in rows] for index, name in enumerate(header)}
+    for index, place in enumerate(places):
+        for name in COLUMNS:
+            if name in columns and columns[name][index] in MISSING_MARKS:
+                mark = shown(columns[name][index])
+                problems.append(
+                    f"{path.name} {place} column {name!r} is {mark}, which csv readers take for a missing value"
+                )
+            elif name == "label" and _DECIMAL.fullmatch(columns[name][index].strip()):
+                number = shown(columns[name][index])
+                problems.append(f"{path.name} {place} column 'label' is {number}; labels are integers or names")
+    labels = [_integer_or_name(label) for label in columns["label"]]
+    return RawRows(
+        path.name,
+        columns["text"],
+        columns.get("text_pair"),
+        labels,
+        places,
+        tuple(problems),
+        ignored=tuple(name for name in header if name not in COLUMNS),
+    )
+
+
+def read_jsonl(path: Path) -> RawRows:
+    """Read a file with a JSON object per line; empty lines count for nothing.
+
+    Raises:
+        InputError: the file cannot be opened.
+    """
+    problems: list[str] = []
+    places: list[str] = []
+    rows: list[dict[str, object]] = []
+    seen: dict[str, None] = {}
+    # Not splitlines(): JSON strings may hold U+2028 and its like as they are.
+    for line, text in enumerate(_decoded(path).split("\n"), start=1):
+        if not text.strip():
+            continue
+        place = f"row {len(rows) + len(problems) + 1} (line {line})"
+        try:
+            row = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            problems.append(f"{path.name} {place} is no JSON: {str(error).splitlines()[0]}")
+            continue
+        if not isinstance(row, dict):
+            problems.append(f"{path.name} {place} is no JSON object")
+            continue
+        rows.append(row)
+        places.append(place)
+        seen.update(dict.fromkeys(row))
+    wrong = column_problem(path.name, list(seen)) if rows else None
+    if wrong:
+        return RawRows(path.name, problems=(wrong, *problems))
+    return RawRows(
+        path.name,
+        [row.get("text") for row in rows],
+        [row.get("text_pair") for row in rows] if "text_pair" in seen else None,
+        [row.get("label") for row in rows],
+        places,
+        tuple(problems),
+        ignored=tuple(name for name in seen if name not in COLUMNS),
+    )
+
+
+def column_problem(source: str, columns: Sequence[str]) -> str | None:
+    """Say which column is missing or stands there twice, or None."""
+    for needed in _NEEDED:
+        if needed not in columns:
+            near = difflib.get_close_matches(needed, [str(column).casefold() for column in columns], n=1)
+            original = next((column for column in columns if near and column.casefold() == near[0]), None)
+            hint = f"; is it {original!r}?" if original else ""
+            listed = ", ".join(shown(column) for column in columns[:8]) or "none"
+            return f"{source} has no column {needed!r} (its columns: {listed}){hint}"
+    for name in COLUMNS:
+        if columns.count(name) > 1:
+            return f"{source} has {columns.count(name)} columns {name!r}"
+    return None
+
+
+def _decoded(path: Path) -> str:
+    """Return a file's text; bytes that are no UTF-8 stay as lone surrogates, which the row checks name."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{str(path)!r} cannot be read: {error.strerror or error}.") from error
+    if data.startswith(_WIDE):
+        raise InputError(f"{str(path)!r} is UTF-16, not UTF-8; save it as UTF-8.")
+    return data.decode("utf-8", "surrogateescape").removeprefix("\ufeff")
+
+
+def _integer_or_name(label: str) -> int | str:
+    text = label.strip()
+    return int(text) if _INTEGER.fullmatch(text) and len(text) < 19 else text
