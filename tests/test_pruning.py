@@ -1,0 +1,183 @@
+"""What is removed, what comes back, and how weights and optimizer state follow."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sec_rl.compression.allocation import choose_shape
+from sec_rl.compression.cost_table import CostTable, analytic_table, with_bytes
+from sec_rl.compression.importance import ImportanceTracker
+from sec_rl.compression.shape import EncoderShape
+from sec_rl.compression.slim_config import SlimEncoderConfig
+from sec_rl.compression.slim_encoder import SlimEncoderForSequenceClassification
+from sec_rl.compression.vault import Vault, build_model
+from sec_rl.training.optimizer import make_optimizer, optimizer_state
+
+DENSE = EncoderShape.dense(4, 8, 256)
+TABLE = with_bytes(analytic_table(64, 8, 256), 64, 8, 0.25)
+
+
+def scored(seed: int = 0) -> ImportanceTracker:
+    """Return random importances."""
+    tracker = ImportanceTracker(DENSE, "first-order")
+    generator = np.random.default_rng(seed)
+    tracker.heads = 8.0 * generator.random(tracker.heads.shape)
+    tracker.neurons = generator.random(tracker.neurons.shape)
+    return tracker
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.floats(0.01, 0.95), st.integers(0, 5))
+def test_ratio_is_reached_and_hardly_exceeded(ratio: float, seed: int) -> None:
+    shape = choose_shape(DENSE, scored(seed), TABLE, ratio)
+    removed = TABLE.removed_share(shape)
+    assert ratio - 1e-9 <= removed <= ratio + 0.05
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.floats(0.0, 0.9), min_size=2, max_size=6))
+def test_what_is_kept_is_nested(ratios: list[float]) -> None:
+    """More compression only takes away, less only gives back."""
+    shape, importance = DENSE, scored()
+    for ratio in ratios:
+        new = choose_shape(shape, importance, TABLE, ratio)
+        shrinks = TABLE.prunable_cost(new) <= TABLE.prunable_cost(shape)
+        small, large = (new, shape) if shrinks else (shape, new)
+        for a, b in zip(small.layers, large.layers, strict=True):
+            assert set(a.heads) <= set(b.heads)
+            assert set(a.neurons) <= set(b.neurons)
+        shape = new
+
+
+def test_the_unimportant_goes_first() -> None:
+    importance = scored()
+    importance.neurons[2] = 1e-6
+    importance.heads[1] = 1e-6
+    shape = choose_shape(DENSE, importance, TABLE, 0.2)
+    removed = [(8 - len(layer.heads), 256 - len(layer.neurons)) for layer in shape.layers]
+    assert removed[0] == removed[3] == (0, 0)
+    assert removed[1][0] + removed[2][1] > 0
+    assert removed[1][1] == removed[2][0] == 0
+
+
+def test_choice_is_near_the_optimum_of_brute_force() -> None:
+    """Against every combination of widths of a small encoder."""
+    dense = EncoderShape.dense(2, 2, 64)
+    table = analytic_table(32, 2, 64, fixed_share=0.0)
+    importance = ImportanceTracker(dense, "first-order")
+    generator = np.random.default_rng(3)
+    importance.heads, importance.neurons = 20 * generator.random((2, 2)), generator.random((2, 64))
+    budget = 0.5 * table.prunable_cost(dense)
+
+    def kept(scores: np.ndarray, n: int) -> float:
+        return float(np.sort(scores)[::-1][:n].sum())
+
+    best = 0.0
+    for index in np.ndindex(3, 3, 3, 3):
+        h0, h1, g0, g1 = index
+        cost = (
+            table.attention[h0] + table.last_attention[h1] + table.ffn[32 * g0] + table.last_ffn[32 * g1]
+        )
+        if cost <= budget:
+            value = kept(importance.heads[0], h0) + kept(importance.heads[1], h1)
+            value += kept(importance.neurons[0], 32 * g0) + kept(importance.neurons[1], 32 * g1)
+            best = max(best, value)
+    shape = choose_shape(dense, importance, table, 0.5)
+    reached = sum(
+        kept(importance.heads[i], len(layer.heads)) + kept(importance.neurons[i], len(layer.neurons))
+        for i, layer in enumerate(shape.layers)
+    )
+    assert reached == pytest.approx(best, rel=0.02)
+
+
+def test_depth_share_drops_whole_layers() -> None:
+    shape = choose_shape(DENSE, scored(), TABLE, 0.5, depth_share=1.0)
+    assert [layer.present for layer in shape.layers].count(False) == 2
+    assert shape.layers[0].present
+
+
+def test_noise_free_table_rises_with_width() -> None:
+    table: CostTable = TABLE
+    for curve in (table.attention, table.ffn, table.last_attention, table.last_ffn):
+        assert (np.diff(curve) >= 0).all()
+
+
+def small_model() -> SlimEncoderForSequenceClassification:
+    """Return a dense model with DENSE's shape."""
+    torch.manual_seed(0)
+    config = SlimEncoderConfig(
+        vocab_size=50,
+        hidden_size=64,
+        num_hidden_layers=4,
+        num_attention_heads=8,
+        intermediate_size=256,
+        max_position_embeddings=16,
+    )
+    return SlimEncoderForSequenceClassification(config)
+
+
+def test_removed_structures_come_back_with_their_weights() -> None:
+    model = small_model()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    vault = Vault(model.config, {name: value.clone() for name, value in before.items()})
+    shape = choose_shape(DENSE, scored(), TABLE, 0.6)
+    slim = build_model(vault, shape)
+    with torch.no_grad():
+        for parameter in slim.parameters():
+            parameter.add_(1.0)
+    vault.absorb(slim.state_dict(), shape)
+    after = build_model(vault, DENSE).state_dict()
+    kept = list(shape.layers[0].neurons)
+    gone = sorted(set(range(256)) - set(kept))
+    name = "encoder.layers.0.ffn_in.weight"
+    torch.testing.assert_close(after[name][kept], before[name][kept] + 1.0)
+    torch.testing.assert_close(after[name][gone], before[name][gone])
+
+
+def test_optimizer_state_is_sliced_along() -> None:
+    """A step after slicing moves the kept weights just as it would have moved them in the dense model."""
+    model = small_model()
+    optimizer = make_optimizer(model, [1.0] * 6, None)
+    inputs = {"input_ids": torch.randint(0, 50, (4, 8))}
+    model.eval()
+    model(**inputs, labels=torch.tensor([0, 1, 0, 1])).loss.backward()
+    optimizer.step()
+    state = optimizer_state(model, optimizer)
+    vault = Vault(model.config, dict(model.state_dict()))
+    shape = choose_shape(DENSE, scored(), TABLE, 0.4)
+    slim = build_model(vault, shape)
+    moments = {
+        moment: Vault(model.config, dict(state[moment])).extract(shape) for moment in ("exp_avg", "exp_avg_sq")
+    }
+    steps = {name: torch.tensor(1.0) for name, _ in slim.named_parameters()}
+    continued = make_optimizer(slim, [1.0] * 6, moments | {"step": steps})
+    for other in (model, slim):
+        for parameter in other.parameters():
+            parameter.grad = torch.full_like(parameter, 0.01)
+    optimizer.step()
+    continued.step()
+    expected = Vault(model.config, dict(model.state_dict())).extract(shape)
+    for name, value in slim.state_dict().items():
+        torch.testing.assert_close(value, expected[name])
+
+
+@pytest.mark.parametrize("kind", ["first-order", "fisher"])
+def test_importance_finds_the_structures_that_matter(kind: str) -> None:
+    model = small_model()
+    with torch.no_grad():
+        # Neuron 7 of layer 1 and head 3 of layer 2 write nothing, so nothing depends on them.
+        model.encoder.layers["1"].ffn_out.weight[:, 7] = 0.0  # type: ignore[union-attr, index]
+        model.encoder.layers["2"].attention.output.weight[:, 24:32] = 0.0  # type: ignore[union-attr, index]
+    tracker = ImportanceTracker(DENSE, kind)  # type: ignore[arg-type]
+    for seed in range(3):
+        torch.manual_seed(seed)
+        model.zero_grad()
+        model(input_ids=torch.randint(0, 50, (8, 8)), labels=torch.randint(0, 2, (8,))).loss.backward()
+        tracker.update(model, DENSE)
+    assert tracker.neurons[1].argmin() == 7
+    assert tracker.heads[2].argmin() == 3
+    assert (np.delete(tracker.neurons[1], 7) > 0).all()

@@ -1,0 +1,56 @@
+"""Vocabulary pruning on the packaged encoder's real tokenizer."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sec_rl.compression.loading import load_dense
+from sec_rl.compression.vocabulary import needed_tokens, prune_embeddings, prune_tokenizer
+from sec_rl.encoders import resolve_encoder
+
+TEXTS = ["a gorgeous, witty film", "the plot is thin and the jokes are stale", "who wrote it ?"]
+
+
+@pytest.fixture(scope="module")
+def parts():  # type: ignore[no-untyped-def]
+    """Return model and tokenizer before, kept ids, and model and tokenizer after."""
+    source = resolve_encoder("minilm-l6")
+    model, tokenizer = load_dense(source, ["no", "yes"], 0)
+    kept = needed_tokens(tokenizer, TEXTS, n_common=500)
+    smaller, _ = load_dense(source, ["no", "yes"], 0)
+    prune_embeddings(smaller, kept)
+    return model.eval(), tokenizer, kept, smaller.eval(), prune_tokenizer(tokenizer, kept)
+
+
+def test_pool_texts_keep_their_encoding_and_logits(parts) -> None:  # type: ignore[no-untyped-def]
+    model, tokenizer, kept, smaller, pruned = parts
+    assert len(kept) < 0.2 * len(tokenizer)
+    old = tokenizer(TEXTS, padding=True, return_tensors="pt")
+    new = pruned(TEXTS, padding=True, return_tensors="pt")
+    assert np.array_equal(kept[new["input_ids"].numpy()], old["input_ids"].numpy())
+    with torch.inference_mode():
+        torch.testing.assert_close(smaller(**new).logits, model(**old).logits)
+
+
+@settings(max_examples=60, deadline=None)
+@given(text=st.text(min_size=1, max_size=60))
+def test_any_text_still_has_an_encoding(parts, text: str) -> None:  # type: ignore[no-untyped-def]
+    _, tokenizer, kept, _, pruned = parts
+    ids = pruned(text)["input_ids"]
+    assert max(ids) < len(kept)
+    # Nothing becomes unknown that the full vocabulary knew.
+    unknown_before = tokenizer(text)["input_ids"].count(tokenizer.unk_token_id)
+    assert ids.count(pruned.unk_token_id) == unknown_before
+
+
+def test_saved_tokenizer_is_the_same(parts, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    from transformers import AutoTokenizer
+
+    pruned = parts[4]
+    pruned.save_pretrained(tmp_path)
+    again = AutoTokenizer.from_pretrained(tmp_path)
+    assert again(TEXTS, ["x", "y", "z"]) == pruned(TEXTS, ["x", "y", "z"])
