@@ -29,6 +29,7 @@ class Options:
         seeds: seeds of the runs.
         passes: budget of example passes of each run; None: the default of `sec-rl run`.
         threads: of torch and onnxruntime.
+        quick: whether this is a smoke test.
         command: the command line that repeats the benchmark, free of this machine's paths.
     """
 
@@ -41,6 +42,7 @@ class Options:
     seeds: tuple[int, ...]
     passes: int | None
     threads: int
+    quick: bool
     command: str
 
     def task_folder(self, task: str) -> Path:
@@ -90,6 +92,7 @@ def parse_options(
         seeds=tuple(found.seeds[:1] if found.quick else found.seeds),
         passes=found.passes or (QUICK_PASSES if found.quick else None),
         threads=found.threads,
+        quick=found.quick,
         command=_repeatable(name, found, parser.parse_args([])),
     )
 

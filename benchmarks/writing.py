@@ -31,6 +31,7 @@ def write_results(
     tables: Sequence[str],
     criteria: Sequence[Criterion] = (),
     notes: Sequence[str] = (),
+    over: str | None = None,
     data: Mapping[str, Any],
 ) -> str:
     """Write `NAME.json` and `NAME.md` into the folder of results.
@@ -41,21 +42,23 @@ def write_results(
         tables: Markdown, in order.
         criteria: limits and whether they were kept.
         notes: one sentence each, below the tables.
+        over: what means and intervals are taken over; None: the seeds.
         data: everything measured, JSON-ready.
 
     Returns:
         the Markdown page.
     """
     machine = describe_machine(options.threads)
-    settings = {
+    settings: dict[str, Any] = {
         "tasks": list(options.tasks),
-        "encoder": options.encoder,
+        # The name of a folder says enough; its place on this machine is nobody's business.
+        "encoder": options.encoder.rstrip("/").rpartition("/")[2],
         "seeds": list(options.seeds),
         "passes": options.passes,
     }
     page = [f"# {title}", "", "```bash", options.command, "```", "", machine_line(machine)]
-    seeds = ", ".join(map(str, options.seeds))
-    page += ["", f"Encoder `{options.encoder}`; mean over seeds {seeds} [95 % bootstrap interval]."]
+    over = over or f"seeds {', '.join(map(str, options.seeds))}"
+    page += ["", f"Encoder `{settings['encoder']}`; mean over {over} [95 % bootstrap interval]."]
     for table in tables:
         page += ["", table]
     if criteria:
