@@ -1,0 +1,48 @@
+"""How many times faster one model is than another, with an interval."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import binom
+
+from sec_rl.errors import InputError
+from sec_rl.measurement.latency import LatencyStats
+
+
+@dataclass(frozen=True)
+class Speedup:
+    """A ratio of latencies.
+
+    Attributes:
+        value: median over the rounds of reference over other; above 1 the other is faster.
+        low: lower end of an interval for that median.
+        high: upper end.
+        confidence: chance that such an interval holds the median, at least 0.95 from six rounds on.
+    """
+
+    value: float
+    low: float
+    high: float
+    confidence: float
+
+
+def speedup(reference: LatencyStats, other: LatencyStats) -> Speedup:
+    """Compare two models that were timed in the same call of `measure_latencies`.
+
+    Turns of the same round stand side by side in time, so a slow minute of the machine cancels in their
+    ratio. The interval is that of the sign test (Conover 1999, section 3.2): order statistics, no
+    assumption on the noise.
+
+    Raises:
+        InputError: the two had different numbers of rounds.
+    """
+    first, second = reference.block_medians_ms, other.block_medians_ms
+    if len(first) != len(second):
+        raise InputError(f"{len(first)} rounds cannot be compared with {len(second)}; time both together.")
+    ratios = np.sort(np.array(first) / np.array(second))
+    n = len(ratios)
+    skipped = max(int(binom.ppf(0.025, n, 0.5)) - 1, 0)
+    confidence = 1.0 - 2.0 * float(binom.cdf(skipped, n, 0.5))
+    return Speedup(float(np.median(ratios)), float(ratios[skipped]), float(ratios[n - 1 - skipped]), confidence)

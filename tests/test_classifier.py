@@ -1,0 +1,200 @@
+"""Classifying with an exported folder."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+from tokenizers import Tokenizer
+from tokenizers.models import WordPiece
+from tokenizers.normalizers import Lowercase
+from tokenizers.pre_tokenizers import Whitespace
+from tokenizers.processors import TemplateProcessing
+
+from sec_rl.classifier import Classifier
+from sec_rl.errors import InputError
+
+PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "good", "bad", "film", "##s", "fine"]
+WEIGHTS = {"good": 2.0, "fine": 1.0, "bad": -2.0}
+
+
+def write_tokenizer(path: Path) -> None:
+    vocabulary = {piece: index for index, piece in enumerate(PIECES)}
+    tokenizer = Tokenizer(WordPiece(vocabulary, unk_token="[UNK]"))
+    tokenizer.normalizer = Lowercase()
+    tokenizer.pre_tokenizer = Whitespace()
+    tokenizer.post_processor = TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[("[CLS]", 2), ("[SEP]", 3)],
+    )
+    # Left over from training, as in many published files.
+    tokenizer.enable_padding(length=64)
+    tokenizer.enable_truncation(4)
+    tokenizer.save(str(path))
+
+
+def model(types: bool = True) -> onnx.ModelProto:
+    """Positive logit: weights of the pieces, words of the second text counted threefold."""
+    table = np.zeros((len(PIECES), 2), np.float32)
+    for word, weight in WEIGHTS.items():
+        table[PIECES.index(word), 1] = weight
+    factors = "factor" if types else "one"
+    nodes = [
+        helper.make_node("Gather", ["table", "input_ids"], ["rows"]),
+        helper.make_node("Cast", ["attention_mask"], ["mask"], to=TensorProto.FLOAT),
+        *([helper.make_node("Gather", ["factors", "token_type_ids"], ["factor"])] if types else []),
+        helper.make_node("Mul", ["mask", factors], ["scaled"]),
+        helper.make_node("Unsqueeze", ["scaled", "last"], ["column"]),
+        helper.make_node("Mul", ["rows", "column"], ["kept"]),
+        helper.make_node("ReduceSum", ["kept", "middle"], ["logits"], keepdims=0),
+    ]
+    weights = [
+        numpy_helper.from_array(table, "table"),
+        numpy_helper.from_array(np.array([1.0, 3.0], np.float32), "factors"),
+        numpy_helper.from_array(np.array([1.0], np.float32), "one"),
+        numpy_helper.from_array(np.array([2]), "last"),
+        numpy_helper.from_array(np.array([1]), "middle"),
+    ]
+    names = ["input_ids", "attention_mask"] + (["token_type_ids"] if types else [])
+    inputs = [helper.make_tensor_value_info(name, TensorProto.INT64, ["batch", "sequence"]) for name in names]
+    outputs = [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 2])]
+    graph = helper.make_graph(nodes, "tiny", inputs, outputs, weights)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
+
+
+def write_json(path: Path, content: Any) -> None:
+    path.write_text(json.dumps(content), encoding="utf-8")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_tokenizer(tmp_path / "tokenizer.json")
+    onnx.save(model(), tmp_path / "model.onnx")
+    write_json(tmp_path / "config.json", {"id2label": {"0": "neg", "1": "pos"}, "max_position_embeddings": 32})
+    write_json(tmp_path / "tokenizer_config.json", {"pad_token": "[PAD]", "model_max_length": 16})
+    return tmp_path
+
+
+def sigmoid(x: float) -> float:
+    return float(1 / (1 + np.exp(-x)))
+
+
+def test_labels_and_probabilities(folder: Path) -> None:
+    classifier = Classifier(folder)
+    assert classifier.label_names == ("neg", "pos")
+    texts = ["bad film", "good film good films fine", "film", "Good"]
+    predictions = classifier.predict(texts)
+    assert [p.probabilities["pos"] for p in predictions] == pytest.approx([sigmoid(x) for x in (-2, 5, 0, 2)])
+    assert [p.label for p in predictions] == ["neg", "pos", "neg", "pos"]
+    for prediction in predictions:
+        assert list(prediction.probabilities) == ["neg", "pos"]
+        assert prediction.probability == max(prediction.probabilities.values())
+        assert sum(prediction.probabilities.values()) == pytest.approx(1.0)
+    assert classifier.predict([]) == []
+
+
+def test_batches_do_not_change_order_or_result(folder: Path) -> None:
+    classifier = Classifier(folder, threads=1)
+    texts = ["good " * n + "film" for n in (5, 1, 3, 0, 4, 2)]
+    together = [p.probabilities["pos"] for p in classifier.predict(texts)]
+    one_by_one = [p.probabilities["pos"] for p in classifier.predict(texts, batch_size=1)]
+    assert together == pytest.approx(one_by_one)
+    assert together == pytest.approx([sigmoid(2 * n) for n in (5, 1, 3, 0, 4, 2)])
+
+
+def test_pairs_carry_their_segments(folder: Path) -> None:
+    classifier = Classifier(folder)
+    prediction = classifier.predict(["good"], ["bad"])[0]
+    assert prediction.probabilities["pos"] == pytest.approx(sigmoid(2 - 3 * 2))
+    with pytest.raises(InputError, match="1 texts and 2 second texts"):
+        classifier.predict(["good"], ["bad", "bad"])
+    with pytest.raises(InputError, match="a list of texts"):
+        classifier.predict("good")
+
+
+def test_an_encoder_without_segments(folder: Path) -> None:
+    onnx.save(model(types=False), folder / "model.onnx")
+    assert Classifier(folder).predict(["good"], ["bad"])[0].probabilities["pos"] == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    ("tokenizer_config", "config", "expected"),
+    [
+        ({"sec_rl": {"max_length": 5}, "model_max_length": 16}, {}, 5),
+        ({"model_max_length": 16}, {"sec_rl": {"max_length": 6}}, 6),
+        ({"model_max_length": 16}, {}, 16),
+        ({"model_max_length": 1e30}, {"max_position_embeddings": 32}, 32),
+        ({"sec_rl": {"max_length": 500}}, {"max_position_embeddings": 32}, 32),
+        (None, {}, 512),
+    ],
+)
+def test_texts_are_cut_where_the_run_cut_them(
+    folder: Path, tokenizer_config: dict[str, Any] | None, config: dict[str, Any], expected: int
+) -> None:
+    (folder / "tokenizer_config.json").unlink()
+    if tokenizer_config is not None:
+        write_json(folder / "tokenizer_config.json", tokenizer_config)
+    write_json(folder / "config.json", {"id2label": {"0": "neg", "1": "pos"}} | config)
+    classifier = Classifier(folder)
+    assert classifier.max_length == expected
+    # Two places go to [CLS] and [SEP]; the word that tips the balance stands just inside or just outside.
+    inside = "film " * (expected - 3) + "good"
+    outside = "film " * (expected - 2) + "good"
+    assert [p.label for p in classifier.predict([inside, outside])] == ["pos", "neg"]
+
+
+@pytest.mark.parametrize("missing", ["model.onnx", "config.json", "tokenizer.json"])
+def test_a_missing_file_is_named(folder: Path, missing: str) -> None:
+    (folder / missing).unlink()
+    with pytest.raises(InputError, match=f"no exported model: it has no {missing}"):
+        Classifier(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("config.json", "{", "not valid JSON"),
+        ("config.json", "[]", "must hold a JSON object"),
+        ("config.json", '{"id2label": {"0": "only"}}', "fewer than two labels"),
+        ("config.json", '{"id2label": {"0": "a", "2": "b"}}', "must be 0 to 1"),
+        ("config.json", '{"id2label": {"0": "a", "1": "a"}}', "the same label"),
+        ("config.json", '{"id2label": {"0": "a", "1": "b", "2": "c"}}', "names 3 labels, model.onnx has 2"),
+        ("tokenizer.json", "{}", "is not a tokenizer"),
+        ("model.onnx", "nonsense", "cannot be opened as an ONNX model"),
+    ],
+)
+def test_a_broken_file_gives_one_sentence(folder: Path, name: str, content: str, message: str) -> None:
+    (folder / name).write_text(content)
+    with pytest.raises(InputError, match=message) as caught:
+        Classifier(folder)
+    assert "\n" not in str(caught.value)
+
+
+def test_weights_in_other_files_are_refused(folder: Path) -> None:
+    onnx.save(model(), folder / "model.onnx", save_as_external_data=True, location="w.bin", size_threshold=0)
+    with pytest.raises(InputError, match="keeps weights in other files"):
+        Classifier(folder)
+
+
+def _run(arguments: Sequence[str], root: Path) -> str:
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=True, cwd=root).stdout
+
+
+def test_neither_torch_nor_transformers_is_needed(folder: Path) -> None:
+    script = (
+        "import sys\n"
+        "for name in ('torch', 'transformers', 'sklearn', 'scipy', 'onnx', 'datasets'):\n"
+        "    sys.modules[name] = None\n"
+        "from sec_rl.classifier import Classifier\n"
+        f"print(Classifier({str(folder)!r}).predict(['good'])[0].label)\n"
+    )
+    assert _run(["-c", script], Path(__file__).parent.parent).strip() == "pos"
