@@ -51,7 +51,12 @@ class Options:
 
 
 def parse_options(
-    name: str, description: str, *, tasks: Sequence[str], arguments: Sequence[str] | None = None
+    name: str,
+    description: str,
+    *,
+    tasks: Sequence[str],
+    runs_of: str | None = None,
+    arguments: Sequence[str] | None = None,
 ) -> Options:
     """Read the options from the command line.
 
@@ -59,6 +64,7 @@ def parse_options(
         name: module of the benchmark.
         description: first line of its help.
         tasks: the tasks it runs unless `--tasks` names others.
+        runs_of: the benchmark whose runs it shares; None: it has its own.
         arguments: the command line; None: the process's own.
 
     Raises:
@@ -81,7 +87,7 @@ def parse_options(
         "--quick", action="store_true", help=f"one seed, {QUICK_PASSES} passes, tables beside the runs: a smoke test"
     )
     found = parser.parse_args(arguments)
-    out = found.out or Path("runs/benchmarks") / (name + ("-quick" if found.quick else ""))
+    out = found.out or Path("runs/benchmarks") / ((runs_of or name) + ("-quick" if found.quick else ""))
     return Options(
         name=name if found.encoder == "minilm-l6" else f"{name}-{Path(found.encoder).name}",
         tasks_root=_tasks_root(found.tasks_root, found.tasks),

@@ -115,7 +115,7 @@ def trainer(setup: Setup, **arguments: Any) -> Recipe:
     model = AutoModelForSequenceClassification.from_pretrained(setup.encoder, num_labels=setup.task.n_classes)
     clock: list[float] = []
 
-    class Clock(TrainerCallback):
+    class Clock(TrainerCallback):  # type: ignore[misc]
         def on_step_end(self, *_: Any, **__: Any) -> None:
             clock.append(time.perf_counter())
 

@@ -1,0 +1,165 @@
+"""The benchmarks' own logic: runs that resume, estimates that judge, tables that name no machine."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchmarks.controlled_run import LIMITS, VARIANTS, judge, summary
+from benchmarks.estimates import Criterion, estimate
+from benchmarks.options import parse_options
+from benchmarks.runs import BenchmarkError, RunSpec, read_result, run_all
+from benchmarks.writing import markdown_table, write_results
+from sec_rl.errors import InputError
+
+# Stands in for `sec-rl`: writes what a finished run leaves, counts its calls, fails when told so.
+FAKE = """
+import json, pathlib, sys
+words = dict(zip(sys.argv[2:-1:2], sys.argv[3::2]))
+assert sys.argv[1] == "run" and sys.argv[-1] == "--overwrite"
+if words["--task"] == "broken":
+    sys.exit("no such task")
+folder = pathlib.Path(words["--out"])
+folder.mkdir(parents=True, exist_ok=True)
+calls = folder / "calls"
+calls.write_text(calls.read_text() + "x" if calls.exists() else "x")
+(folder / "result.json").write_text(json.dumps({"source": "measured", "test_accuracy": 0.9}))
+"""
+PROGRAM = (sys.executable, "-c", FAKE)
+
+
+def _ignore(_line: str) -> None:
+    pass
+
+
+def test_finished_runs_are_reused_and_changed_ones_are_not(tmp_path: Path) -> None:
+    spec = RunSpec("sst2/dense-seed0", {"task": "a", "seed": "0"})
+    said: list[str] = []
+    folder = run_all([spec], tmp_path, said.append, program=PROGRAM)[spec.name]
+    run_all([spec], tmp_path, said.append, program=PROGRAM)
+    assert (folder / "calls").read_text() == "x"
+    assert said[0] == "0 of 1 runs are finished already."
+    assert said[-1] == "1 of 1 runs are finished already."
+    run_all([RunSpec(spec.name, {"task": "a", "seed": "1"})], tmp_path, _ignore, program=PROGRAM)
+    assert (folder / "calls").read_text() == "xx"
+
+
+def test_a_run_without_its_result_is_run_again(tmp_path: Path) -> None:
+    spec = RunSpec("r", {"task": "a"})
+    folder = run_all([spec], tmp_path, _ignore, program=PROGRAM)["r"]
+    (folder / "result.json").unlink()
+    run_all([spec], tmp_path, _ignore, program=PROGRAM)
+    assert (folder / "calls").read_text() == "xx"
+
+
+def test_a_failed_run_shows_what_it_printed_and_counts_as_unfinished(tmp_path: Path) -> None:
+    with pytest.raises(BenchmarkError, match=r"'r' ended with code 1(?s:.*)no such task"):
+        run_all([RunSpec("r", {"task": "broken"})], tmp_path, _ignore, program=PROGRAM)
+    said: list[str] = []
+    run_all([RunSpec("r", {"task": "a"})], tmp_path, said.append, program=PROGRAM)
+    assert said[0] == "0 of 1 runs are finished already."
+
+
+def test_simulated_results_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "result.json").write_text(json.dumps({"source": "simulated"}))
+    with pytest.raises(BenchmarkError, match="simulated"):
+        read_result(tmp_path)
+
+
+@given(st.lists(st.floats(-100, 100), min_size=2, max_size=5))
+def test_interval_holds_the_mean_and_lies_within_the_values(values: list[float]) -> None:
+    found = estimate(values)
+    assert found.low is not None
+    assert found.high is not None
+    slack = 1e-9
+    assert min(values) - slack <= found.low <= found.mean + slack
+    assert found.mean - slack <= found.high <= max(values) + slack
+
+
+def test_one_seed_has_no_interval() -> None:
+    assert estimate([0.5]).text() == "0.50"
+    with pytest.raises(InputError):
+        estimate([])
+
+
+def test_criterion_judges_the_mean() -> None:
+    assert Criterion("drop", estimate([0.5, 0.7]), "at most", 0.6).passed
+    assert not Criterion("drop", estimate([0.5, 0.9]), "at most", 0.6).passed
+    assert Criterion("speed", estimate([4.0, 5.0]), "at least", 4.5).line().startswith("pass  speed: 4.500 [")
+
+
+def test_options_command_names_no_folder_of_this_machine(tmp_path: Path) -> None:
+    (tmp_path / "sst2").mkdir()
+    given_words = ["--tasks-root", str(tmp_path), "--tasks", "sst2", "--out", str(tmp_path / "o"), "--quick"]
+    options = parse_options("controlled_run", "", tasks=("sst2", "trec6"), arguments=given_words)
+    assert options.command == "python -m benchmarks.controlled_run --tasks-root $SEC_RL_TASKS --tasks sst2 --quick"
+    assert options.results == tmp_path / "o"
+    assert options.seeds == (0,)
+
+
+def test_options_name_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SEC_RL_TASKS", raising=False)
+    with pytest.raises(InputError, match="--tasks-root"):
+        parse_options("x", "", tasks=("sst2",), arguments=[])
+    with pytest.raises(InputError, match="'sst2'"):
+        parse_options("x", "", tasks=("sst2",), arguments=["--tasks-root", str(tmp_path)])
+
+
+def _row(variant: str, seed: int, drop: float) -> dict[str, object]:
+    return {
+        "task": "sst2",
+        "variant": variant,
+        "seed": seed,
+        "test_accuracy": 87.0 - drop,
+        "drop_points": drop,
+        "size_bytes": 10_000_000,
+        "size_ratio": 0.1,
+        "latency_ms_batch32": 9.0,
+        "speedup": 8.0,
+        "speedup_over_int8": 2.0,
+    }
+
+
+def test_controlled_run_judges_each_limit_of_each_variant() -> None:
+    drops = {"dense": 0.0, "cubic-0.5": 0.9, "cubic-0.75": 1.9}
+    rows = [_row(variant, seed, drops[variant]) for variant in VARIANTS for seed in range(3)]
+    criteria = judge(rows, ["sst2"])
+    assert len(criteria) == 7
+    assert [c.name for c in criteria if not c.passed] == ["sst2, cubic-0.5: points lost against dense"]
+    assert set(LIMITS) < set(VARIANTS)
+    table = summary(rows, ["sst2"]).splitlines()
+    assert len(table) == 2 + len(VARIANTS)
+    assert len({line.count("|") for line in table}) == 1
+
+
+def test_results_carry_command_machine_and_verdicts(tmp_path: Path) -> None:
+    (tmp_path / "sst2").mkdir()
+    words = ["--tasks-root", str(tmp_path), "--results", str(tmp_path / "results")]
+    options = parse_options("data_levers", "", tasks=("sst2",), arguments=words)
+    criterion = Criterion("drop", estimate([1.0, 2.0]), "at most", 0.5)
+    table = markdown_table(["a", "b"], [["x|y", "1"]])
+    text = write_results(options, "Title", tables=[table], criteria=[criterion], data={"rows": [1]})
+    assert text == (tmp_path / "results" / "data_levers.md").read_text()
+    assert options.command in text
+    assert "**fail**" in text
+    assert "x\\|y" in text
+    content = json.loads((tmp_path / "results" / "data_levers.json").read_text())
+    assert content["rows"] == [1]
+    assert content["criteria"][0]["passed"] is False
+    assert content["machine"]["threads"] == options.threads
+    assert str(tmp_path) not in text + json.dumps(content)
+
+
+def test_useful_work_grows_with_tokens_and_counts_no_padding() -> None:
+    from benchmarks.throughput_recipes import flops_per_example
+
+    # One token through one layer of width 2 with 4 neurons: 2 * (16 + 16) forward, 4 * 2 in attention, times 3.
+    assert flops_per_example(2, 4, 1, np.array([1])) == 3 * (2 * (16 + 16) + 8)
+    one, two = (flops_per_example(384, 1536, 6, np.array([n])) for n in (16, 32))
+    assert 2 * one < two < 2.1 * one
