@@ -74,7 +74,7 @@ class Metrics:
         example_passes: examples that went forward and backward so far, a count.
         passes_fraction: `example_passes` over the run's budget, in [0, 1].
         size_ratio: predicted artefact bytes over dense fp32 bytes, in (0, 1] and rarely above.
-        latency_ratio: predicted artefact latency over dense fp32 latency at batch 32.
+        latency_ratio: predicted time of a batch of 32 over that of the dense model in the same format, in (0, 1].
         seconds: training seconds so far (clock of the run; 0 in a simulator).
     """
 

@@ -173,7 +173,7 @@ def test_what_is_no_model_gives_one_sentence(tmp_path: Path, content: bytes) -> 
 
 def test_dense_size_counts_encoder_and_one_head(tmp_path: Path) -> None:
     hidden, classes = 8, 5
-    weights = {
+    weights: dict[str, NDArray[np.generic]] = {
         "bert.embeddings.word_embeddings.weight": np.zeros((10, hidden), np.float16),
         "bert.encoder.layer.0.output.dense.weight": np.zeros((hidden, 3), np.float32),
         "bert.pooler.dense.weight": np.zeros((hidden, hidden), np.float32),

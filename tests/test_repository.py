@@ -89,9 +89,7 @@ def test_wheel_holds_every_module_and_works_alone(tmp_path: Path) -> None:
         if not {"envs", "agents"} & set(path.relative_to(source / "sec_rl").parts[:1])
     }
     for room in ("envs", "agents"):
-        expected |= {
-            f"sec_rl/{path.relative_to(source).as_posix()}" for path in (source / room).rglob("*.py")
-        }
+        expected |= {f"sec_rl/{path.relative_to(source).as_posix()}" for path in (source / room).rglob("*.py")}
     assert expected <= names
     assert "sec_rl/py.typed" in names
     assert not any(name.startswith(("envs/", "agents/", "tests/", "benchmarks/")) for name in names)
@@ -100,7 +98,6 @@ def test_wheel_holds_every_module_and_works_alone(tmp_path: Path) -> None:
     child = subprocess.run(
         [
             sys.executable,
-            "-S",
             "-P",
             "-c",
             f"import sys; sys.path.insert(0, {str(tmp_path / 'site')!r}); {code}",
@@ -120,9 +117,7 @@ def test_import_is_light() -> None:
     )
     seconds = []
     for _ in range(3):
-        child = subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
-        )
+        child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
         took, modules = json.loads(child.stdout)
         seconds.append(took)
         assert [name for name in HEAVY if name in modules] == []

@@ -48,13 +48,16 @@ def tiny(model_type: str) -> SlimEncoderForSequenceClassification:
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
-    return model.eval()
+    model.eval()
+    return model
 
 
 def pruned(model_type: str, shape: EncoderShape = PRUNED) -> SlimEncoderForSequenceClassification:
     """Return a slice of the tiny model."""
     model = tiny(model_type)
-    return build_model(Vault(model.config, dict(model.state_dict())), shape).eval()
+    sliced = build_model(Vault(model.config, dict(model.state_dict())), shape)
+    sliced.eval()
+    return sliced
 
 
 def batch() -> dict[str, torch.Tensor]:

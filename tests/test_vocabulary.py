@@ -21,6 +21,7 @@ def parts():  # type: ignore[no-untyped-def]
     source = resolve_encoder("minilm-l6")
     model, tokenizer = load_dense(source, ["no", "yes"], 0)
     kept = needed_tokens(tokenizer, TEXTS, n_common=500)
+    assert kept is not None
     smaller, _ = load_dense(source, ["no", "yes"], 0)
     prune_embeddings(smaller, kept)
     return model.eval(), tokenizer, kept, smaller.eval(), prune_tokenizer(tokenizer, kept)

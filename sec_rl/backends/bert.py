@@ -81,7 +81,8 @@ class BertSession:
                 tokenizer = prune_tokenizer(tokenizer, kept)
                 prune_embeddings(model, kept)
         model.config.pad_token_id = tokenizer.pad_token_id
-        self.tokenizer, self.model = tokenizer, model.train()
+        model.train()
+        self.tokenizer, self.model = tokenizer, model
         self.pool = LabelPool(pool)
         self.rows = self._tokenize(pool)
         self.budget = budget_of(config, len(pool))
@@ -103,9 +104,7 @@ class BertSession:
         )
         n_layers = model.config.num_hidden_layers
         rates = layer_learning_rates(1.0, config.transfer.layer_decay, n_layers)
-        self.pruning = PruningState(
-            model, rates, config.pruning, self.threads, config.latency_sequence_length
-        )
+        self.pruning = PruningState(model, rates, config.pruning, self.threads, config.latency_sequence_length)
         self.teacher: Teacher | None = None
         self._data_ratio = 0.0
         return self._metrics(self._score())
@@ -161,7 +160,8 @@ class BertSession:
 
     def structure(self) -> dict[str, Any]:
         """Return kept heads and neurons per dense layer."""
-        return self.pruning.shape.counts()
+        counts: dict[str, Any] = self.pruning.shape.counts()
+        return counts
 
     def close(self, folder: Path) -> dict[str, Any]:
         """Write the artefact and score IT: validation in full, and test, touched here and only here.
@@ -173,7 +173,7 @@ class BertSession:
         path = folder / "model.onnx"
         validation = self._score_artefact(path, self.task.validation)
         test = self._score_artefact(path, self.task.test)
-        return {
+        closed = {
             "test_accuracy": test.accuracy,
             "validation_accuracy": validation.accuracy,
             "macro_f1": test.macro_f1,
@@ -188,6 +188,19 @@ class BertSession:
             "compression_ratio": self.pruning.compression_ratio,
             "predicted_latency_ms": self.pruning.predicted_ms,
         }
+        # The same model before rounding: what a dense run offers as a reference, and what int8 costs in accuracy.
+        plain = classification_scores(
+            predict(self.model, self._tokenize(self.task.test), "fp32")[0], self.task.test.labels
+        )
+        plain_validation = classification_scores(
+            predict(self.model, self._tokenize(self.task.validation), "fp32")[0], self.task.validation.labels
+        )
+        exact = {
+            "test_accuracy": plain.accuracy,
+            "validation_accuracy": plain_validation.accuracy,
+            "macro_f1": plain.macro_f1,
+        }
+        return closed | {"fp32": closed | exact}
 
     def _tokenize(self, split: Split) -> TokenRows:
         return tokenize(

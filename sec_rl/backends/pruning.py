@@ -10,7 +10,6 @@ from sec_rl.compression.allocation import choose_shape
 from sec_rl.compression.cost_table import CostTable, analytic_table, with_bytes
 from sec_rl.compression.importance import ImportanceTracker
 from sec_rl.compression.latency_table import block_models, table_from_times
-from sec_rl.compression.shape import EncoderShape
 from sec_rl.compression.slim_encoder import SlimEncoderForSequenceClassification
 from sec_rl.compression.vault import Vault, build_model
 from sec_rl.config import PruningConfig
@@ -84,7 +83,8 @@ class PruningState:
         for moment, vault in self._moments.items():
             vault.absorb(state[moment], self.shape)
         steps = max((float(step) for step in state["step"].values()), default=0.0)
-        smaller = build_model(self._vault, shape).train(model.training)
+        smaller = build_model(self._vault, shape)
+        smaller.train(model.training)
         sliced = {moment: vault.extract(shape) for moment, vault in self._moments.items()}
         step = {name: torch.tensor(steps) for name, _ in smaller.named_parameters()}
         self.optimizer = make_optimizer(smaller, self._layer_rates, sliced | {"step": step} if steps else None)

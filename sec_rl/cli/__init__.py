@@ -1,0 +1,149 @@
+"""The `sec-rl` command: parses, calls, prints. Everything heavy is imported inside the commands."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, CycloptsError, Parameter
+
+from sec_rl.config import RunConfig
+from sec_rl.errors import SecRlError
+
+app = App(
+    name="sec-rl",
+    help="One controller over the data ratio and the compression ratio of a BERT fine-tuning run.",
+    result_action="return_value",
+)
+
+
+@app.command
+def run(
+    *,
+    config: Annotated[RunConfig, Parameter(name="*")],
+    out: Path,
+    overwrite: bool = False,
+    quiet: bool = False,
+) -> None:
+    """Train under a schedule, export a small int8 model, and measure it.
+
+    Example: sec-rl run --task movie-reviews --schedule cubic --compression-ratio 0.5 --out runs/first
+
+    Parameters
+    ----------
+    config
+        The run; see the flags.
+    out
+        Run folder to create.
+    overwrite
+        Replace an earlier run in that folder.
+    quiet
+        Print nothing but errors.
+    """
+    from sec_rl.agents.run import run as run_one
+    from sec_rl.cli.printing import RunPrinter
+
+    printer = RunPrinter(quiet=quiet)
+    result = run_one(config, out, overwrite=overwrite, on_segment=printer.segment)
+    printer.result(out, result)
+
+
+@app.command
+def predict(model: Path, /, *texts: str, seed: int = 0, quiet: bool = False) -> None:
+    """Classify texts with an exported model; needs neither torch nor transformers.
+
+    Example: sec-rl predict runs/first/model "a gorgeous, witty film"
+
+    Parameters
+    ----------
+    model
+        The `model` folder of a run.
+    texts
+        Texts to classify; `-` reads them from standard input, a line each.
+    seed
+        Accepted by every command; prediction draws nothing.
+    quiet
+        Print the label only.
+    """
+    from sec_rl.classifier import Classifier
+
+    lines = [line.rstrip("\n") for line in sys.stdin] if texts == ("-",) else list(texts)
+    for prediction in Classifier(model).predict(lines):
+        print(prediction.label if quiet else f"{prediction.label}\t{prediction.probability:.4f}")
+
+
+@app.command
+def compare(*runs: Path, seed: int = 0, quiet: bool = False) -> None:
+    """Print finished runs side by side.
+
+    Example: sec-rl compare runs/first runs/second
+
+    Parameters
+    ----------
+    runs
+        Run folders.
+    seed
+        Accepted by every command; nothing is drawn.
+    quiet
+        Print nothing but errors.
+    """
+    from sec_rl.cli.printing import print_comparison
+    from sec_rl.errors import InputError
+    from sec_rl.run_folder import read_result
+
+    if not runs:
+        raise InputError("compare needs at least one run folder.")
+    results = {str(folder): read_result(folder) for folder in runs}
+    if len({result["source"] for result in results.values()}) > 1:
+        raise InputError("Measured and simulated runs cannot stand in one table.")
+    if not quiet:
+        print_comparison(results)
+
+
+@app.command
+def tasks(*, seed: int = 0, quiet: bool = False) -> None:
+    """List the packaged tasks.
+
+    Parameters
+    ----------
+    seed
+        Accepted by every command; nothing is drawn.
+    quiet
+        Print the names only.
+    """
+    from sec_rl.cli.printing import print_tasks
+
+    print_tasks(names_only=quiet)
+
+
+@app.command
+def measure(folder: Path, /, *, seed: int = 0, quiet: bool = False) -> None:
+    """Time a finished run again on this machine, against the dense encoder.
+
+    Example: sec-rl measure runs/first
+
+    Parameters
+    ----------
+    folder
+        Run folder.
+    seed
+        Accepted by every command; token ids are fixed.
+    quiet
+        Write the file and print nothing.
+    """
+    from sec_rl.agents.measure import measure as measure_again
+    from sec_rl.cli.printing import print_measurement
+
+    path, measured = measure_again(folder)
+    if not quiet:
+        print_measurement(path, measured)
+
+
+def main() -> None:
+    """Run the command line; exit 0 when it worked, 2 with one line on standard error when input was bad."""
+    try:
+        app(exit_on_error=False, print_error=False)
+    except (SecRlError, CycloptsError) as error:
+        print(f"sec-rl: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(2)

@@ -1,8 +1,8 @@
 """Which structures go: the choice that loses least importance for a given cost, solved as a knapsack.
 
-Every attention and every feed-forward block offers one option per width; the option's loss is the importance of what
-it removes, its cost comes from the table. Dynamic programming over the discretised cost picks one option per block
-(the formulation of Kwon et al. 2022, sec. 4, and of ZipLM, Kurtic et al. 2023, sec. 3.2, solved exactly up to the grid).
+Every attention and every feed-forward block offers one option per width; the option's loss is the importance of
+what it removes, its cost comes from the table. Dynamic programming over the discretised cost picks one option per
+block (the formulation of Kwon et al. 2022, sec. 4, and ZipLM, Kurtic et al. 2023, sec. 3.2, exact up to the grid).
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ def _drop_layers(
 ) -> EncoderShape:
     """Drop (or bring back) whole layers until `share` of the dense layers is gone; at least one stays."""
     n_layers = len(current.layers)
-    n_drop = min(int(round(share * n_layers)), n_layers - 1)
+    n_drop = min(round(share * n_layers), n_layers - 1)
     value = importance.heads.sum(1) + importance.neurons.sum(1)
     dropped = {i for i, layer in enumerate(current.layers) if not layer.present}
     # The first layer reads the embeddings and has no neighbour that could take over, so it stays.

@@ -75,7 +75,8 @@ def analytic_table(
     ffn = tokens * n * 2 * hidden * 2e-9
     last_ffn = batch * n * 2 * hidden * 2e-9
     fixed = fixed_share * float(attention[-1] + ffn[-1])
-    return CostTable(attention, ffn, last_attention, last_ffn, fixed, "gflop")
+    curves = [np.asarray(c, np.float64) for c in (attention, ffn, last_attention, last_ffn)]
+    return CostTable(curves[0], curves[1], curves[2], curves[3], fixed, "gflop")
 
 
 def with_bytes(table: CostTable, hidden: int, heads: int, share: float) -> CostTable:

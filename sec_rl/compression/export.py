@@ -42,9 +42,7 @@ def build_onnx(model: SlimEncoderForSequenceClassification, *, quantized: bool) 
             heads = graph.constant("heads", np.array(layer.heads, np.int64))
             own = graph.op("Gather", relative, heads, axis=1)
             bias = graph.op("Add", first_positions(graph, own, axis=2) if last else own, mask)
-        hidden = attention_block(
-            graph, config, weights, prefix, hidden, len(layer.heads), bias, first_only=last
-        )
+        hidden = attention_block(graph, config, weights, prefix, hidden, len(layer.heads), bias, first_only=last)
         hidden = ffn_block(graph, config, weights, prefix, hidden, len(layer.neurons))
     first = graph.op("Gather", hidden, graph.constant("first", np.array(0, np.int64)), axis=1)
     pooled = graph.op("Tanh", graph.linear(first, weights["pooler.weight"], weights["pooler.bias"]))
@@ -119,9 +117,7 @@ def _embeddings(graph: GraphBuilder, config: SlimEncoderConfig, weights: Weights
     prefix = "encoder.embeddings"
     total = graph.lookup(weights[f"{prefix}.word.weight"], "input_ids")
     one = graph.constant("one", np.array([1], np.int64))
-    length = graph.op(
-        "Slice", graph.op("Shape", "input_ids"), one, graph.constant("two", np.array([2], np.int64))
-    )
+    length = graph.op("Slice", graph.op("Shape", "input_ids"), one, graph.constant("two", np.array([2], np.int64)))
     length = graph.op("Squeeze", length)
     zero, step = (graph.constant("scalar", np.array(v, np.int64)) for v in (0, 1))
     positions = graph.op("Range", zero, length, step)

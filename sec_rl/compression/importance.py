@@ -28,9 +28,7 @@ class ImportanceTracker:
         neurons: (layers, dense neurons).
     """
 
-    def __init__(
-        self, shape: EncoderShape, kind: Literal["first-order", "fisher"], decay: float = 0.98
-    ) -> None:
+    def __init__(self, shape: EncoderShape, kind: Literal["first-order", "fisher"], decay: float = 0.98) -> None:
         self.kind = kind
         self.decay = decay
         self.heads: Scores = np.zeros((len(shape.layers), shape.dense_heads))

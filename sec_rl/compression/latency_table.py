@@ -1,4 +1,4 @@
-"""The latency table of this device: what attention and feed-forward blocks of each width cost in the exported file."""
+"""The latency table of this device: what blocks of each width cost in the exported file."""
 
 from __future__ import annotations
 

@@ -57,9 +57,7 @@ def load_dense(
             raise InputError(f"Encoder {source!r} cannot be loaded: {first_line}") from error
     config = adapter.read_config(stock_config)
     if config.hidden_act != "gelu":
-        raise InputError(
-            f"Encoder {source!r} uses activation {config.hidden_act!r}; only 'gelu' is supported."
-        )
+        raise InputError(f"Encoder {source!r} uses activation {config.hidden_act!r}; only 'gelu' is supported.")
     config.id2label = dict(enumerate(label_names))
     config.label2id = {name: index for index, name in enumerate(label_names)}
     generator_state = torch.random.get_rng_state()
@@ -69,7 +67,5 @@ def load_dense(
     missing = model.load_state_dict(adapter.read_weights(stock.state_dict()), strict=False)
     wrong = [n for n in missing.missing_keys if not n.startswith(("classifier", "pooler"))]
     if wrong or missing.unexpected_keys:
-        raise InputError(
-            f"Encoder {source!r} lacks weights: {', '.join((wrong + missing.unexpected_keys)[:5])}."
-        )
+        raise InputError(f"Encoder {source!r} lacks weights: {', '.join((wrong + missing.unexpected_keys)[:5])}.")
     return model, tokenizer

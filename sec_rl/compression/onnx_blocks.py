@@ -6,6 +6,8 @@ Standard ONNX operators only, so every runtime can read the file. Int8 follows t
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx
 from numpy.typing import NDArray
@@ -35,13 +37,13 @@ class GraphBuilder:
         self.weights.append(numpy_helper.from_array(np.asarray(value, order="C"), name))
         return name
 
-    def node(self, op: str, inputs: list[str], *, n_outputs: int = 1, **attributes: object) -> list[str]:
+    def node(self, op: str, inputs: list[str], *, n_outputs: int = 1, **attributes: Any) -> list[str]:
         """Add an operator and return its outputs."""
         outputs = [self.name(op.lower()) for _ in range(n_outputs)]
         self.nodes.append(helper.make_node(op, inputs, outputs, **attributes))
         return outputs
 
-    def op(self, op: str, *inputs: str, **attributes: object) -> str:
+    def op(self, op: str, *inputs: str, **attributes: Any) -> str:
         """Add an operator with a single output."""
         return self.node(op, list(inputs), **attributes)[0]
 
@@ -62,9 +64,7 @@ class GraphBuilder:
         if not self.quantized:
             return self.op("Gather", self.constant("table", table), ids)
         codes, scales = quantize_rows(table)
-        rows = self.op(
-            "Cast", self.op("Gather", self.constant("table_int8", codes), ids), to=TensorProto.FLOAT
-        )
+        rows = self.op("Cast", self.op("Gather", self.constant("table_int8", codes), ids), to=TensorProto.FLOAT)
         return self.op("Mul", rows, self.op("Gather", self.constant("table_scale", scales[:, None]), ids))
 
     def layer_norm(self, x: str, weight: Array, bias: Array, epsilon: float) -> str:

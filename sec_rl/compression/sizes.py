@@ -7,11 +7,14 @@ from sec_rl.compression.slim_encoder import SlimEncoderForSequenceClassification
 
 def dense_bytes(model: SlimEncoderForSequenceClassification) -> int:
     """Return the bytes of a model's fp32 weights."""
-    return 4 * sum(parameter.numel() for parameter in model.parameters())
+    return 4 * sum(int(parameter.numel()) for parameter in model.parameters())
 
 
 def artefact_bytes(model: SlimEncoderForSequenceClassification) -> int:
-    """Return the bytes of the int8 export, up to a few kilobytes of graph: matrices a byte an entry, the rest four."""
+    """Return the bytes of the int8 export, up to a few kilobytes of graph.
+
+    Matrices take a byte an entry, everything else four.
+    """
     total = 0
     for name, parameter in model.named_parameters():
         is_int8 = parameter.ndim > 1 and "segment" not in name and "relative" not in name and "classifier" not in name

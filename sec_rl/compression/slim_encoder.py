@@ -112,9 +112,7 @@ class SlimEmbeddings(nn.Module):
         super().__init__()
         self.word = nn.Embedding(config.vocab_size, config.hidden_size)
         self.position = nn.Embedding(config.max_position_embeddings, config.hidden_size)
-        self.segment = (
-            nn.Embedding(config.type_vocab_size, config.hidden_size) if config.type_vocab_size else None
-        )
+        self.segment = nn.Embedding(config.type_vocab_size, config.hidden_size) if config.type_vocab_size else None
         self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.dropout = config.hidden_dropout_prob
 
@@ -122,9 +120,7 @@ class SlimEmbeddings(nn.Module):
         """Embed (batch, sequence) ids as (batch, sequence, hidden)."""
         total = self.word(input_ids) + self.position.weight[: input_ids.shape[1]]
         if self.segment is not None:
-            total = total + (
-                self.segment.weight[0] if token_type_ids is None else self.segment(token_type_ids)
-            )
+            total = total + (self.segment.weight[0] if token_type_ids is None else self.segment(token_type_ids))
         return functional.dropout(self.norm(total), self.dropout, self.training)
 
 

@@ -67,9 +67,7 @@ def prune_tokenizer(tokenizer: PreTrainedTokenizerBase, kept: NDArray[np.int64])
     description["truncation"] = None
     pruned = type(tokenizer)(
         tokenizer_object=Tokenizer.from_str(json.dumps(description)),
-        **{
-            name: str(token) for name, token in tokenizer.special_tokens_map.items() if isinstance(token, str)
-        },
+        **{name: str(token) for name, token in tokenizer.special_tokens_map.items() if isinstance(token, str)},
         model_max_length=tokenizer.model_max_length,
     )
     pruned.model_input_names = list(tokenizer.model_input_names)
@@ -80,7 +78,9 @@ def prune_embeddings(model: SlimEncoderForSequenceClassification, kept: NDArray[
     """Keep the given rows of the word embeddings, in place."""
     table = model.encoder.embeddings.word
     rows = table.weight.detach()[torch.from_numpy(kept)].clone()
-    model.encoder.embeddings.word = torch.nn.Embedding.from_pretrained(rows, freeze=False)
+    table = torch.nn.Embedding(len(kept), rows.shape[1])
+    table.weight = torch.nn.Parameter(rows)
+    model.encoder.embeddings.word = table
     model.config.vocab_size = len(kept)
 
 

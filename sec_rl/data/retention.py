@@ -6,10 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def most_informative(
-    probabilities: NDArray[np.float32], labels: NDArray[np.int64], n: int
-) -> NDArray[np.int64]:
-    """Keep the examples with the largest error norm, in each class as many as its share (EL2N, Paul et al. 2021, eq. 3).
+def most_informative(probabilities: NDArray[np.float32], labels: NDArray[np.int64], n: int) -> NDArray[np.int64]:
+    """Keep the examples with the largest error norm (EL2N, Paul et al. 2021, eq. 3), each class at its share.
 
     Keeping the shares stops a class from vanishing, which hardest-first alone does on unbalanced tasks.
 

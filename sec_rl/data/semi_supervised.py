@@ -27,9 +27,7 @@ class PseudoLabels:
     confidences: NDArray[np.float32]
 
 
-def pseudo_labels(
-    probabilities: NDArray[np.float32], *, threshold: float, limit: int | None = None
-) -> PseudoLabels:
+def pseudo_labels(probabilities: NDArray[np.float32], *, threshold: float, limit: int | None = None) -> PseudoLabels:
     """Label the rows whose most probable class exceeds `threshold`.
 
     Args:

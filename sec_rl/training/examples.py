@@ -61,9 +61,7 @@ class ExampleSource:
     def _edited(self, chosen: NDArray[np.int64], augmented: NDArray[np.bool_], strength: float) -> TokenRows:
         plain = self.rows.take(chosen)
         places = np.flatnonzero(augmented)
-        texts = [
-            augment(self.pool.texts[chosen[i]], strength=strength, generator=self.generator) for i in places
-        ]
+        texts = [augment(self.pool.texts[chosen[i]], strength=strength, generator=self.generator) for i in places]
         pairs = None if self.pool.pairs is None else [self.pool.pairs[chosen[i]] for i in places]
         edited = tokenize(
             self.tokenizer, texts, pairs, max_length=self.max_length, with_segments=plain.segments is not None

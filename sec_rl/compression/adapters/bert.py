@@ -36,9 +36,7 @@ class BertAdapter:
     def read_config(self, config: PreTrainedConfig) -> SlimEncoderConfig:
         """Describe a stock BERT as a dense slim encoder."""
         shared = {name: getattr(config, name) for name in SHARED_FIELDS}
-        return SlimEncoderConfig(
-            base_model_type=self.model_type, type_vocab_size=config.type_vocab_size, **shared
-        )
+        return SlimEncoderConfig(base_model_type=self.model_type, type_vocab_size=config.type_vocab_size, **shared)
 
     def read_weights(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Rename BERT's weights."""

@@ -1,0 +1,45 @@
+"""Measuring a finished run again, on this or another machine."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sec_rl.agents.run import measure_artefact
+from sec_rl.encoders import resolve_encoder
+from sec_rl.measurement.latency import LatencySettings
+from sec_rl.measurement.machine import describe_machine, usable_cores
+from sec_rl.run_folder import read_result, write_atomically
+
+
+def measure(folder: Path) -> tuple[Path, dict[str, Any]]:
+    """Time a run's artefact and its dense encoder, and write `measurements/<time>.json`.
+
+    Returns:
+        the file, and what it holds.
+
+    Raises:
+        RunFolderError: the folder holds no finished run.
+    """
+    result = read_result(folder)
+    before = result["latency_settings"]
+    settings = LatencySettings(threads=usable_cores(), sequence_length=before["sequence_length"])
+    labels = json.loads((folder / "model" / "config.json").read_text(encoding="utf-8"))["id2label"]
+    encoder = resolve_encoder(result["encoder"])
+    latency, dense, spread = measure_artefact(folder, encoder, len(labels), settings)
+    now = datetime.now(UTC)
+    measured = {
+        "date": now.isoformat(timespec="seconds"),
+        "latency_ms": latency,
+        "dense": {"latency_ms": dense, "size_bytes": result["dense"]["size_bytes"]},
+        "size_bytes": (folder / "model" / "model.onnx").stat().st_size,
+        "latency_settings": asdict(settings) | {"spread": spread},
+        "machine": describe_machine(settings.threads),
+    }
+    path = folder / "measurements" / f"{now:%Y%m%dT%H%M%S}.json"
+    path.parent.mkdir(exist_ok=True)
+    write_atomically(path, json.dumps(measured, indent=1) + "\n")
+    return path, measured

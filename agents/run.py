@@ -1,0 +1,166 @@
+"""One controlled run from configuration to result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from sec_rl.agents.schedules import Schedule
+from sec_rl.backends.bert import BertSession
+from sec_rl.config import RunConfig
+from sec_rl.encoders import resolve_encoder
+from sec_rl.errors import InputError, SecRlError
+from sec_rl.measurement.latency import LatencySettings, LatencyTarget, measure_latencies
+from sec_rl.measurement.machine import describe_machine, usable_cores
+from sec_rl.run_folder import append_line, open_run_folder, read_result, write_config, write_result
+from sec_rl.tasks import load_task
+from sec_rl.values import Metrics
+
+OnSegment = Callable[[Metrics, dict[str, Any]], None]
+
+
+def run(
+    config: RunConfig, out: Path, *, overwrite: bool = False, on_segment: OnSegment | None = None
+) -> dict[str, Any]:
+    """Train under a schedule, export, and measure what was exported.
+
+    ::
+
+        open a session: load task and encoder, measure the latency table -> metrics
+        for each segment:
+            d, c    = schedule(progress)
+            metrics = session.advance(d, c)          labels bought, structures removed, one segment trained
+        close: write the artefact, measure IT (test accuracy once, bytes on disk, latency), write the run folder
+
+    Args:
+        config: the run.
+        out: run folder to create.
+        overwrite: replace an earlier run in `out`.
+        on_segment: called with the metrics and the structure after opening and after each segment.
+
+    Returns:
+        what `result.json` holds.
+
+    Raises:
+        InputError: something that was given cannot be used; no folder is left behind.
+        RunFolderError: `out` is taken.
+    """
+    task = load_task(config.task, seed=config.seed)
+    source = resolve_encoder(config.transfer.warm_start or config.encoder)
+    reference = _reference(config)
+    schedule = Schedule(config.schedule, config.data_ratio, config.compression_ratio, config.seed, config.n_segments)
+    session = BertSession(config, task)
+    metrics = session.open()
+    threads = config.threads or usable_cores()
+    with open_run_folder(out, overwrite=overwrite) as folder:
+        machine = describe_machine(threads)
+        write_config(folder, config.model_dump() | {"resolved": {"passes": session.budget, "machine": machine}})
+        for segment in range(config.n_segments + 1):
+            if segment:
+                ratios = schedule((segment - 1) / config.n_segments)
+                metrics = session.advance(ratios, config.levers)
+            structure = session.structure()
+            append_line(
+                folder,
+                {
+                    "segment": segment,
+                    "observation": None,
+                    "action": None,
+                    "data_ratio": metrics.data_ratio,
+                    "compression_ratio": metrics.compression_ratio,
+                    "levers": asdict(config.levers),
+                    "metrics": metrics.to_dict(),
+                    "structure": structure,
+                    "reward": None,
+                    "reward_terms": None,
+                },
+            )
+            if on_segment is not None:
+                on_segment(metrics, structure)
+        closed = session.close(folder / "model")
+        settings = LatencySettings(threads=threads, sequence_length=config.latency_sequence_length)
+        latency, dense_latency, spread = measure_artefact(folder, source, task.n_classes, settings)
+        if config.dense_reference == "train":
+            dense_config = config.model_copy(update={"schedule": "dense", "dense_reference": "none"})
+            reference = run(dense_config, folder / "dense-reference", overwrite=True)
+        predicted = closed["predicted_latency_ms"]
+        result = {
+            "source": "measured",
+            "task": config.task,
+            "task_fingerprint": task.fingerprint,
+            "encoder": config.encoder,
+            "schedule": config.schedule,
+            "seed": config.seed,
+            **closed,
+            "latency_ms": latency,
+            "latency_table_error": None if predicted is None else predicted / latency["batch32"]["p50"] - 1.0,
+            "latency_settings": asdict(settings) | {"spread": spread},
+            "machine": machine,
+            "notes": [*task.notes, *session.notes],
+            "dense": _dense(session, reference, dense_latency),
+        }
+        write_result(folder, result)
+    return result
+
+
+def measure_artefact(
+    folder: Path, encoder: str, n_classes: int, settings: LatencySettings
+) -> tuple[dict[str, Any], dict[str, Any], dict[str, float]]:
+    """Time `folder/model/model.onnx` against the dense fp32 encoder.
+
+    Returns:
+        latency of the artefact, latency of the dense model, and the spread of each at the largest batch.
+    """
+    targets = [
+        LatencyTarget("artefact", "onnx", str(folder / "model" / "model.onnx")),
+        LatencyTarget("dense", "torch", encoder, n_classes),
+    ]
+    stats = measure_latencies(targets, settings)
+    latencies = {
+        name: {f"batch{batch}": {"p50": s.p50_ms, "p95": s.p95_ms} for batch, s in by_batch.items()}
+        for name, by_batch in stats.items()
+    }
+    largest = max(settings.batch_sizes)
+    spread = {name: by_batch[largest].spread for name, by_batch in stats.items()}
+    return latencies["artefact"], latencies["dense"], spread
+
+
+def _reference(config: RunConfig) -> dict[str, Any] | None:
+    """Read the run that accuracy is to be compared with, if one is named."""
+    if config.dense_reference in ("none", "train"):
+        return None
+    result = read_result(Path(config.dense_reference))
+    wanted = {"task": config.task, "seed": config.seed, "encoder": config.encoder, "schedule": "dense"}
+    for key, value in wanted.items():
+        if result.get(key) != value:
+            raise InputError(
+                f"Dense reference {config.dense_reference!r} has {key} {result.get(key)!r}; this run has {value!r}."
+            )
+    return result
+
+
+def _dense(session: BertSession, reference: dict[str, Any] | None, latency: dict[str, Any]) -> dict[str, Any]:
+    """Return the dense model's side of the result: size and latency always, accuracy where it was trained."""
+    if reference is not None and reference["example_passes"] != session.passes_done:
+        difference = abs(reference["example_passes"] - session.passes_done)
+        # Batches at the end of a pass are smaller, so runs differ by less than a batch.
+        if difference > session.config.batch_size:
+            theirs = reference["example_passes"]
+            raise SecRlError(f"The dense reference had {theirs} example passes; this run {session.passes_done}.")
+    trained = (
+        "test_accuracy",
+        "validation_accuracy",
+        "macro_f1",
+        "perplexity",
+        "label_fraction",
+        "example_passes",
+        "train_seconds",
+    )
+    values = {name: None if reference is None else reference["fp32"][name] for name in trained}
+    return values | {
+        "parameters": session.dense_bytes // 4,
+        "size_bytes": session.dense_bytes,
+        "latency_ms": latency,
+    }

@@ -1,0 +1,88 @@
+"""What a person reads on the terminal; plain lines when there is none."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from sec_rl.values import Metrics
+
+
+class RunPrinter:
+    """Prints one line per segment, with the time that is left, and a closing table."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._console = Console(quiet=quiet, highlight=False, soft_wrap=True)
+        self._start = 0.0
+
+    def segment(self, metrics: Metrics, _structure: Mapping[str, Any]) -> None:
+        """Print where a run stands."""
+        if metrics.segment == 0:
+            self._start = time.monotonic()
+            self._console.print(f"opened: validation accuracy {metrics.validation_accuracy:.1%} before training")
+            return
+        left = (time.monotonic() - self._start) / metrics.segment * (metrics.n_segments - metrics.segment)
+        self._console.print(
+            f"segment {metrics.segment:>2}/{metrics.n_segments}  data {metrics.data_ratio:4.0%}  "
+            f"removed {metrics.compression_ratio:4.0%}  accuracy {metrics.validation_accuracy:.1%}  "
+            f"size {metrics.size_ratio:.3f}  time {metrics.latency_ratio:.2f} of dense int8  {left:.0f} s left"
+        )
+
+    def result(self, folder: Path, result: Mapping[str, Any]) -> None:
+        """Print the table against the dense model."""
+        print_comparison({str(folder): result}, self._console)
+
+
+def print_comparison(results: Mapping[str, Mapping[str, Any]], console: Console | None = None) -> None:
+    """Print runs as rows, the dense fp32 model of the first one on top."""
+    console = console or Console(highlight=False)
+    table = Table("run", "test accuracy", "labels", "size MB", "batch 1 ms", "batch 32 ms", "size ratio", "speedup")
+    dense = next(iter(results.values()))["dense"]
+    table.add_row("dense fp32 (PyTorch)", *_cells(dense, dense))
+    for name, result in results.items():
+        table.add_row(name, *_cells(result, result["dense"]))
+    console.print(table)
+
+
+def print_tasks(*, names_only: bool) -> None:
+    """Print the packaged tasks."""
+    from sec_rl.tasks import packaged_tasks
+
+    if names_only:
+        for info in packaged_tasks():
+            print(info.name)
+        return
+    table = Table("task", "what it is", "rows", "classes", "source")
+    for info in packaged_tasks():
+        table.add_row(info.name, info.description, str(info.rows), str(info.classes), info.source)
+    Console(highlight=False).print(table)
+
+
+def print_measurement(path: Path, measured: Mapping[str, Any]) -> None:
+    """Print a repeated measurement."""
+    table = Table("batch", "artefact p50 ms", "dense p50 ms", "speedup")
+    for batch, latency in measured["latency_ms"].items():
+        dense = measured["dense"]["latency_ms"][batch]["p50"]
+        table.add_row(batch, f"{latency['p50']:.2f}", f"{dense:.2f}", f"{dense / latency['p50']:.2f}")
+    console = Console(highlight=False)
+    console.print(table)
+    console.print(f"spread {measured['latency_settings']['spread']}; written to {path}")
+
+
+def _cells(values: Mapping[str, Any], dense: Mapping[str, Any]) -> list[str]:
+    accuracy, labels = values["test_accuracy"], values["label_fraction"]
+    latency, dense_latency = values["latency_ms"], dense["latency_ms"]
+    return [
+        "not trained" if accuracy is None else f"{accuracy:.2%}",
+        "-" if labels is None else f"{labels:.0%}",
+        f"{values['size_bytes'] / 1e6:.2f}",
+        f"{latency['batch1']['p50']:.2f}",
+        f"{latency['batch32']['p50']:.2f}",
+        f"{values['size_bytes'] / dense['size_bytes']:.3f}",
+        f"{dense_latency['batch32']['p50'] / latency['batch32']['p50']:.2f}x",
+    ]

@@ -1,0 +1,187 @@
+"""A whole controlled run on the packaged encoder and real text: the loop, the folder, the artefact."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sec_rl.agents.run import run
+from sec_rl.backends.bert import BertSession
+from sec_rl.classifier import Classifier
+from sec_rl.cli import main
+from sec_rl.config import RunConfig
+from sec_rl.errors import InputError, RunFolderError
+from sec_rl.run_folder import open_run_folder, read_result
+from sec_rl.tasks import Task, load_task
+from sec_rl.values import Levers, Ratios
+
+CONFIG = RunConfig(
+    task="sms-spam",
+    schedule="cubic",
+    compression_ratio=0.5,
+    data_ratio=0.2,
+    passes=768,
+    n_segments=8,
+    batch_size=16,
+    max_length=32,
+    seed=1,
+    pruning={"cost": "flops"},  # type: ignore[arg-type]
+)
+
+
+@pytest.fixture(scope="module")
+def task() -> Task:
+    """Return a small cut of a packaged task, as quick to score as to train on."""
+    whole = load_task("sms-spam")
+    return Task(
+        whole.name,
+        whole.label_names,
+        whole.train.take(np.arange(400)),
+        whole.validation.take(np.arange(120)),
+        whole.test.take(np.arange(120)),
+    )
+
+
+def opened(task: Task, **changes: Any) -> BertSession:
+    """Return an open session."""
+    session = BertSession(CONFIG.model_copy(update=changes), task)
+    session.open()
+    return session
+
+
+def test_ratio_rises_and_falls_with_real_structures(task: Task) -> None:
+    session = opened(task)
+    dense = sum(p.numel() for p in session.model.parameters())
+    levers = Levers(augmentation_share=0.3, pseudo_label_share=0.25)
+    session.advance(Ratios(0.2, 0.0), levers)
+    assert session.teacher is None
+    small = session.advance(Ratios(0.2, 0.6), levers)
+    n_small = sum(p.numel() for p in session.model.parameters())
+    assert 0.6 <= small.compression_ratio <= 0.65
+    assert n_small < dense - 4_000_000
+    back = session.advance(Ratios(0.2, 0.2), levers)
+    assert 0.2 <= back.compression_ratio < 0.25
+    assert sum(p.numel() for p in session.model.parameters()) > n_small
+    assert back.size_ratio > small.size_ratio
+
+
+def test_labels_are_bought_once_and_counted(task: Task) -> None:
+    session = opened(task)
+    first = session.advance(Ratios(0.1, 0.0), Levers())
+    assert first.labels_bought == 40
+    less = session.advance(Ratios(0.05, 0.0), Levers())
+    assert less.labels_bought == 40
+    assert less.data_ratio == pytest.approx(0.05)
+    more = session.advance(Ratios(0.3, 0.0), Levers())
+    assert more.labels_bought == 120
+    assert session.pool.n_bought == 120
+
+
+def test_same_seed_same_run(task: Task) -> None:
+    losses = []
+    for _ in range(2):
+        session = opened(task)
+        losses.append([session.advance(Ratios(0.2, c), Levers()).validation_loss for c in (0.0, 0.3)])
+    assert losses[0] == losses[1]
+
+
+def test_no_segment_after_the_last(task: Task) -> None:
+    session = opened(task, n_segments=2, passes=64)
+    for _ in range(2):
+        session.advance(Ratios(1.0, 0.0), Levers())
+    with pytest.raises(InputError, match="2 segments"):
+        session.advance(Ratios(1.0, 0.0), Levers())
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """Return the folder and the result of a whole run."""
+    folder = tmp_path_factory.mktemp("runs") / "first"
+    return folder, run(CONFIG, folder)
+
+
+def test_run_folder_holds_the_contract(finished: tuple[Path, dict[str, Any]]) -> None:
+    folder, result = finished
+    assert read_result(folder) == json.loads(json.dumps(result))
+    assert result["source"] == "measured"
+    assert result["size_bytes"] == (folder / "model" / "model.onnx").stat().st_size
+    assert result["size_bytes"] < 0.16 * result["dense"]["size_bytes"]
+    assert result["dense"]["test_accuracy"] is None
+    assert result["label_fraction"] == pytest.approx(0.2, abs=0.01)
+    for latency in (result["latency_ms"], result["dense"]["latency_ms"]):
+        assert latency["batch1"]["p50"] <= latency["batch1"]["p95"]
+        assert latency["batch1"]["p50"] < latency["batch32"]["p50"]
+    assert result["latency_ms"]["batch32"]["p50"] < result["dense"]["latency_ms"]["batch32"]["p50"]
+    lines = [json.loads(line) for line in (folder / "trajectory.jsonl").read_text().splitlines()]
+    assert [line["segment"] for line in lines] == list(range(9))
+    assert lines[-1]["compression_ratio"] >= 0.5
+
+
+def test_it_learned_something(finished: tuple[Path, dict[str, Any]]) -> None:
+    """86.6 % of the messages are no spam; a model that learned nothing says that of all."""
+    assert finished[1]["test_accuracy"] > 0.93
+
+
+def test_artefact_predicts_as_it_was_measured(finished: tuple[Path, dict[str, Any]]) -> None:
+    folder, result = finished
+    test = load_task("sms-spam", seed=1).test
+    classifier = Classifier(folder / "model")
+    predictions = classifier.predict(list(test.texts))
+    names = ("ham", "spam")
+    right = [p.label == names[label] for p, label in zip(predictions, test.labels, strict=True)]
+    # Batches differ in their padding, and dynamic int8 rounds a batch together.
+    assert np.mean(right) == pytest.approx(result["test_accuracy"], abs=0.01)
+
+
+def test_finished_run_is_not_overwritten(finished: tuple[Path, dict[str, Any]]) -> None:
+    with pytest.raises(RunFolderError, match="--overwrite"), open_run_folder(finished[0], overwrite=False):
+        pass
+
+
+def test_foreign_folder_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "letter.txt").write_text("mine")
+    with pytest.raises(RunFolderError, match="no run folder"), open_run_folder(tmp_path, overwrite=True):
+        pass
+    assert (tmp_path / "letter.txt").read_text() == "mine"
+
+
+def test_second_process_stops(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    with (
+        open_run_folder(folder, overwrite=False),
+        pytest.raises(RunFolderError, match="another process"),
+        open_run_folder(folder, overwrite=True),
+    ):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--task", "movie-reviws"], "Did you mean 'movie-reviews'"),
+        (["--task", "sms-spam", "--encoder", "minilm-l7"], "minilm-l6"),
+        (["--task", "sms-spam", "--compression-ratio", "1.5"], "0.95"),
+        (["--task", "sms-spam", "--schedule", "cubik"], "cubic"),
+        (["--tsk", "sms-spam"], "--task"),
+    ],
+)
+def test_bad_input_is_one_line_and_no_folder(
+    words: list[str],
+    expected: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out = tmp_path / "run"
+    monkeypatch.setattr("sys.argv", ["sec-rl", "run", *words, "--out", str(out)])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    captured = capsys.readouterr()
+    assert stopped.value.code == 2
+    assert expected in captured.err
+    assert captured.err.count("\n") == 1
+    assert not out.exists()
