@@ -72,8 +72,8 @@ def load_torch(request: Mapping[str, Any]) -> Run:
     from transformers import AutoModelForSequenceClassification
     from transformers.utils import logging
 
-    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
     torch.set_num_threads(request["threads"])
     model = AutoModelForSequenceClassification.from_pretrained(
         request["path"],

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal
 
 import sec_rl
 from sec_rl.measurement.errors import MeasurementError
@@ -63,7 +63,14 @@ class TimingWorker:
         self._ask({"action": "load", **self._load})
 
     def time(
-        self, argument: int, *, seconds: float, warmup: int = 3, least: int = 5, most: int = 10_000
+        self,
+        argument: int,
+        *,
+        seconds: float,
+        warmup: int = 3,
+        least: int = 5,
+        most: int = 10_000,
+        clock: Literal["wall", "processor"] = "wall",
     ) -> list[float]:
         """Return the milliseconds of single calls.
 
@@ -73,11 +80,13 @@ class TimingWorker:
             warmup: calls that are not counted.
             least: calls to time even if `seconds` have passed.
             most: calls to stop at.
+            clock: `processor` counts the calling thread's own time, which other programs hardly change; it only
+                means something for a model loaded with one thread.
 
         Raises:
             MeasurementError: the call fails, or the process died or hangs.
         """
-        request = {"action": "time", "argument": argument, "seconds": seconds}
+        request = {"action": "time", "argument": argument, "seconds": seconds, "clock": clock}
         answer = self._ask(request | {"warmup": warmup, "least": least, "most": most})
         return [float(value) for value in answer["times_ms"]]
 
