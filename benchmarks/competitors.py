@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from transformers import AutoModelForSequenceClassification
 
+from benchmarks.runs import BenchmarkError
 from sec_rl.compression.loading import quiet_transformers
 from sec_rl.config import RunConfig
 from sec_rl.errors import InputError
@@ -25,8 +26,11 @@ from sec_rl.training.batching import BatchStream, TokenRows
 from sec_rl.training.optimizer import rate_at
 from sec_rl.training.precision import autocast, resolve_precision
 
+DEFAULT_RATE = float(RunConfig.model_fields["learning_rate"].default)
 # Batches whose gradients decide what Torch-Pruning removes.
 IMPORTANCE_BATCHES = 16
+# Largest difference of a logit between a model and its fp32 graph.
+PARITY_LIMIT = 1e-3
 
 
 def load_stock(folder: Path) -> Any:
@@ -38,7 +42,14 @@ def load_stock(folder: Path) -> Any:
 
 
 def fine_tune(
-    model: Any, rows: TokenRows, labels: NDArray[np.int64], *, passes: int, batch_size: int, seed: int
+    model: Any,
+    rows: TokenRows,
+    labels: NDArray[np.int64],
+    *,
+    passes: int,
+    batch_size: int,
+    seed: int,
+    peak: float = DEFAULT_RATE,
 ) -> None:
     """Train with cross-entropy, AdamW, warm-up and decay: the settings of `sec-rl run`, without its levers.
 
@@ -49,8 +60,8 @@ def fine_tune(
         passes: example passes.
         batch_size: examples per step.
         seed: order of the examples.
+        peak: highest learning rate.
     """
-    peak = float(RunConfig.model_fields["learning_rate"].default)
     precision = resolve_precision("auto")
     stream = BatchStream(rows.lengths, batch_size, seed)
     stream.use(np.arange(len(rows)))
@@ -153,7 +164,8 @@ def export_int8(model: Any, path: Path) -> None:
     with tempfile.TemporaryDirectory() as folder, _quiet():
         plain = Path(folder) / "model.onnx"
         wrapped = _Logits(model).eval()
-        inputs = (ids, ids, *(torch.zeros_like(ids) for _ in names[2:]))
+        # Two inputs that were one tensor would become one input of the graph.
+        inputs = (ids, torch.ones_like(ids), *(torch.zeros_like(ids) for _ in names[2:]))
         program = torch.onnx.export(
             wrapped,
             inputs,
@@ -166,7 +178,26 @@ def export_int8(model: Any, path: Path) -> None:
         if program is None:
             raise InputError("torch.onnx.export returned nothing.")
         program.save(plain)
+        _check_parity(wrapped, plain, names)
         quantize_dynamic(plain, path, weight_type=QuantType.QInt8, per_channel=True)
+
+
+def _check_parity(model: torch.nn.Module, path: Path, names: Sequence[str]) -> None:
+    """Refuse a graph that differs from its model: an exporter's mistake must not count against a competitor."""
+    import onnxruntime
+
+    generator = torch.Generator().manual_seed(0)
+    ids = torch.randint(0, 50, (3, 11), generator=generator)
+    mask = torch.ones_like(ids)
+    mask[1, 4:] = 0
+    inputs = (ids, mask, *(torch.zeros_like(ids) for _ in names[2:]))
+    with torch.inference_mode():
+        expected = model(*inputs).numpy()
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    found = session.run(None, {name: value.numpy() for name, value in zip(names, inputs, strict=True)})[0]
+    difference = float(np.abs(found - expected).max())
+    if not difference <= PARITY_LIMIT:
+        raise BenchmarkError(f"The exported graph is {difference:.2g} off its model; the limit is {PARITY_LIMIT:g}.")
 
 
 def torch_int8(model: Any) -> tuple[Any, int]:

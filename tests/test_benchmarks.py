@@ -163,3 +163,43 @@ def test_useful_work_grows_with_tokens_and_counts_no_padding() -> None:
     assert flops_per_example(2, 4, 1, np.array([1])) == 3 * (2 * (16 + 16) + 8)
     one, two = (flops_per_example(384, 1536, 6, np.array([n])) for n in (16, 32))
     assert 2 * one < two < 2.1 * one
+
+
+def test_competitors_prune_train_and_export_what_they_say(tmp_path: Path) -> None:
+    pytest.importorskip("torch_pruning")
+    import torch
+    from transformers import BertConfig, BertForSequenceClassification
+
+    from benchmarks import competitors
+    from sec_rl.measurement.prediction import Encodings, predict_onnx
+    from sec_rl.training.batching import TokenRows
+
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=60,
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=64,
+        max_position_embeddings=32,
+        attn_implementation="eager",
+    )
+    model = BertForSequenceClassification(config).eval()
+    generator = np.random.default_rng(0)
+    labels = generator.integers(0, 2, 64)
+    # The label decides every token but the first and the last: learnable within a few steps.
+    ids = tuple(np.r_[1, generator.integers(10, 30, 4 + i % 5) + 20 * label, 2] for i, label in enumerate(labels))
+    rows = TokenRows(ids, tuple(np.zeros_like(row) for row in ids), 0)
+    competitors.prune_with_library(model, rows, labels, share=0.5, batch_size=16, seed=0)
+    for layer in model.bert.encoder.layer:
+        assert layer.attention.self.query.out_features == 16
+        assert layer.intermediate.dense.out_features == 32
+    competitors.fine_tune(model, rows, labels, passes=480, batch_size=16, seed=0, peak=5e-3)
+    probabilities = competitors.torch_probabilities(model, rows)
+    assert (probabilities.argmax(axis=1) == labels).mean() > 0.95
+    competitors.export_int8(model, tmp_path / "small" / "model.onnx")
+    small = predict_onnx(tmp_path / "small" / "model.onnx", Encodings(rows.ids, rows.segments, 0), threads=1)
+    assert np.abs(small - probabilities).max() < 0.1
+    quantized, size_bytes = competitors.torch_int8(model)
+    assert np.abs(competitors.torch_probabilities(quantized, rows) - probabilities).max() < 0.1
+    assert size_bytes < 4 * sum(parameter.numel() for parameter in model.parameters())
