@@ -18,9 +18,7 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 # Two busy cores make any deadline per example a coin toss; the same examples on every machine make a failure
 # repeatable.
-settings.register_profile(
-    "sec-rl", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
-)
+settings.register_profile("sec-rl", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("sec-rl")
 
 
