@@ -80,7 +80,12 @@ def run(
             if on_segment is not None:
                 on_segment(metrics, structure)
         closed = session.close(folder / "model")
-        settings = LatencySettings(threads=threads, sequence_length=config.latency_sequence_length)
+        settings = LatencySettings(
+            threads=threads,
+            sequence_length=config.latency_sequence_length,
+            rounds=config.latency_rounds,
+            max_rounds=2 * config.latency_rounds,
+        )
         latency, dense_latency, spread = measure_artefact(folder, source, task.n_classes, settings)
         if config.dense_reference == "train":
             dense_config = config.model_copy(update={"schedule": "dense", "dense_reference": "none"})

@@ -71,6 +71,7 @@ class RunConfig(BaseModel):
         precision: `auto` takes bf16 autocast where the CPU computes in it.
         threads: threads of torch and onnxruntime; None: every core this process may use.
         latency_sequence_length: tokens per text when latency is measured.
+        latency_rounds: turns of each model when latency is measured; up to twice as many while the spread is high.
         seed: seed of every generator.
     """
 
@@ -97,6 +98,7 @@ class RunConfig(BaseModel):
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     threads: PositiveInt | None = None
     latency_sequence_length: int = Field(default=32, ge=8, le=512)
+    latency_rounds: int = Field(default=7, ge=1, le=100)
     seed: int = Field(default=0, ge=0, lt=2**31)
 
     @property

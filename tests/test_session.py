@@ -29,6 +29,7 @@ CONFIG = RunConfig(
     batch_size=16,
     max_length=32,
     seed=1,
+    latency_rounds=1,
     pruning={"cost": "flops"},  # type: ignore[arg-type]
 )
 

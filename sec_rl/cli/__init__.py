@@ -143,7 +143,7 @@ def measure(folder: Path, /, *, seed: int = 0, quiet: bool = False) -> None:
 def main() -> None:
     """Run the command line; exit 0 when it worked, 2 with one line on standard error when input was bad."""
     try:
-        app(exit_on_error=False, print_error=False)
+        app(sys.argv[1:], exit_on_error=False, print_error=False)
     except (SecRlError, CycloptsError) as error:
         print(f"sec-rl: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(2)
