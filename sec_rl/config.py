@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
-from sec_rl.values import Levers, Preference
+from sec_rl.values import Levers
 
 Schedule = Literal["dense", "fixed", "cubic", "random"]
 
@@ -15,16 +15,14 @@ class TransferConfig(BaseModel):
     """Where the weights start and how fast each depth moves.
 
     Attributes:
-        warm_start: folder of another run (or its `model`) whose encoder weights to start from.
+        warm_start: encoder to start from instead of `encoder`, such as the model folder of a dense run.
         layer_decay: learning rate of a layer over that of the layer above it, in (0, 1].
-        gradual_unfreezing: thaw layers from the top during the first third of the run (Howard & Ruder 2018).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     warm_start: str | None = None
     layer_decay: float = Field(default=1.0, gt=0.0, le=1.0)
-    gradual_unfreezing: bool = False
 
 
 class PruningConfig(BaseModel):
@@ -35,7 +33,6 @@ class PruningConfig(BaseModel):
         cost: `latency` uses the table measured on this device; `flops` an analytic one (machine-independent).
         vocabulary: `pruned` keeps the word pieces the pool needs; `full` keeps the encoder's; `auto` is `full`
             for the dense schedule and `pruned` for all others.
-        quantization_aware: train the last segment on weights and activations rounded to int8.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -43,7 +40,6 @@ class PruningConfig(BaseModel):
     importance: Literal["first-order", "fisher"] = "first-order"
     cost: Literal["latency", "flops"] = "latency"
     vocabulary: Literal["auto", "pruned", "full"] = "auto"
-    quantization_aware: bool = False
 
 
 class RunConfig(BaseModel):
@@ -65,8 +61,6 @@ class RunConfig(BaseModel):
         pseudo_label_threshold: confidence a pseudo-label must exceed, in [0.5, 1).
         transfer: starting weights and learning rates per layer.
         pruning: how structures are chosen.
-        preference: weights and targets.
-        perplexity: train a masked-language-model head alongside and report validation perplexity.
         dense_reference: `none`, `train`, or the folder of a finished dense run to compare with.
         precision: `auto` takes bf16 autocast where the CPU computes in it.
         threads: threads of torch and onnxruntime; None: every core this process may use.
@@ -92,8 +86,6 @@ class RunConfig(BaseModel):
     pseudo_label_threshold: float = Field(default=0.9, ge=0.5, lt=1.0)
     transfer: TransferConfig = TransferConfig()
     pruning: PruningConfig = PruningConfig()
-    preference: Preference = Preference()
-    perplexity: bool = False
     dense_reference: str = "none"
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     threads: PositiveInt | None = None

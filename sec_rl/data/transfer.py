@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 
 def layer_learning_rates(base: float, decay: float, n_layers: int) -> tuple[float, ...]:
     """Return learning rates for embeddings, layers from bottom to top, and head (Howard & Ruder 2018, sec. 3.2).
@@ -17,14 +15,3 @@ def layer_learning_rates(base: float, decay: float, n_layers: int) -> tuple[floa
         n_layers + 2 rates.
     """
     return tuple(base * decay ** (n_layers + 1 - depth) for depth in range(n_layers + 2))
-
-
-def unfrozen_layers(progress: float, n_layers: int, end: float = 1.0 / 3.0) -> int:
-    """Return how many layers, counted from the top, may move (gradual unfreezing, Howard & Ruder 2018, sec. 3.3).
-
-    Args:
-        progress: share of the run that is done, in [0, 1].
-        n_layers: layers of the encoder.
-        end: progress at which everything moves, embeddings included (returned as n_layers + 1).
-    """
-    return min(math.floor(progress / end * (n_layers + 1)) + 1, n_layers + 1)
