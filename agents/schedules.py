@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sec_rl.errors import unknown_name
+from sec_rl.errors import InputError, unknown_name
 from sec_rl.values import Ratios
 
 # Pruning starts once the dense model has learned enough to teach, and ends early enough to recover.
@@ -27,6 +27,11 @@ class Schedule:
         compression_ratio: share of the prunable cost removed at the end, in [0, 1).
         seed: decides the random schedule's walk.
         n_segments: segments of the run.
+        pruning_start: progress at which the cubic schedule leaves 0, in [0, 1).
+        pruning_end: progress at which it arrives, in (pruning_start, 1].
+
+    Raises:
+        InputError: the name is unknown, or pruning starts after it ends.
     """
 
     name: str
@@ -34,10 +39,17 @@ class Schedule:
     compression_ratio: float
     seed: int = 0
     n_segments: int = 16
+    pruning_start: float = PRUNING_START
+    pruning_end: float = PRUNING_END
 
     def __post_init__(self) -> None:
         if self.name not in SCHEDULES:
             raise unknown_name("schedule", self.name, SCHEDULES)
+        if not 0.0 <= self.pruning_start < self.pruning_end <= 1.0:
+            raise InputError(
+                f"pruning starts at {self.pruning_start:g} and ends at {self.pruning_end:g} of the run; "
+                "they must rise and lie in [0, 1]."
+            )
 
     def __call__(self, progress: float) -> Ratios:
         """Return the ratios of the segment that starts at `progress`, in [0, 1)."""
@@ -45,6 +57,7 @@ class Schedule:
 
 
 def _data(schedule: Schedule, progress: float) -> float:
+    """Rise linearly from a third of the data ratio to all of it; with all labels there is nothing to choose."""
     if schedule.data_ratio >= 1.0:
         return 1.0
     share = min(1.0, (1.0 + 2.0 * progress / BUYING_END) / 3.0)
@@ -65,7 +78,7 @@ def _cubic(schedule: Schedule, progress: float) -> Ratios:
     A segment aims at the ratio of its own end, so the last step lands exactly on the target.
     """
     ahead = progress + 1.0 / schedule.n_segments
-    t = float(np.clip((ahead - PRUNING_START) / (PRUNING_END - PRUNING_START), 0.0, 1.0))
+    t = float(np.clip((ahead - schedule.pruning_start) / (schedule.pruning_end - schedule.pruning_start), 0.0, 1.0))
     return Ratios(_data(schedule, progress), schedule.compression_ratio * (1.0 - (1.0 - t) ** 3))
 
 
