@@ -1,18 +1,29 @@
-"""Active learning: which labels to buy next. Pure functions of the current model's scores."""
+"""Active learning: which labels to buy next. Pure functions of the current model's scores.
+
+Ranking a large pool by uncertainty alone picks near-duplicates. The guard against it is the caller's: score a random
+subset of the pool, a few candidates per label wanted (`sec_rl.training.labelling` takes four), so that the most
+uncertain quarter of a random sample is bought, which is cheaper too.
+"""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.cluster import MiniBatchKMeans
+from sklearn.cluster import KMeans
+from sklearn.exceptions import ConvergenceWarning
 
 from sec_rl.errors import InputError, unknown_name
 
 Indices = NDArray[np.int64]
 Array = NDArray[np.float32]
+# Centres that spread over the candidates are wanted, no converged clustering.
+_KMEANS_ITERATIONS = 5
+# k-means++ proposals whose distances are computed at once; one by one, reading the matrix is what takes the time.
+_PROPOSALS = 32
 
 
 @dataclass(frozen=True)
@@ -57,37 +68,58 @@ def badge(scores: CandidateScores, n: int, generator: np.random.Generator) -> In
     The gradient embedding is the outer product of (probabilities - one-hot prediction) and the pooled vector. Its
     inner products factorise, so the (n, classes x hidden) matrix is never built.
     """
-    residual = scores.probabilities.astype(np.float64).copy()
+    residual = scores.probabilities.copy()
     residual[np.arange(len(scores)), residual.argmax(axis=1)] -= 1.0
-    embeddings = scores.embeddings.astype(np.float64)
+    embeddings = np.ascontiguousarray(scores.embeddings, np.float32)
     norms = (residual**2).sum(axis=1) * (embeddings**2).sum(axis=1)
-    chosen = [int(norms.argmax())]
-    nearest = np.full(len(scores), np.inf)
-    for _ in range(n - 1):
-        last = chosen[-1]
-        products = (residual @ residual[last]) * (embeddings @ embeddings[last])
-        nearest = np.minimum(nearest, np.maximum(norms + norms[last] - 2.0 * products, 0.0))
-        nearest[chosen] = 0.0
-        total = nearest.sum()
-        if total <= 0.0:
+
+    def distances_to(picks: Indices) -> NDArray[np.float32]:
+        """Return (picks, n) squared distances of all gradient embeddings to those of `picks`."""
+        products = (residual[picks] @ residual.T) * (embeddings[picks] @ embeddings.T)
+        squared: NDArray[np.float32] = np.maximum(norms + norms[picks, None] - 2.0 * products, 0.0)
+        # Rounding leaves a row a little off from itself; at zero it cannot be drawn again.
+        squared[np.arange(len(picks)), picks] = 0.0
+        return squared
+
+    first = int(norms.argmax())
+    chosen = [first]
+    nearest = distances_to(np.array([first]))[0].astype(np.float64)
+    while len(chosen) < n:
+        upto = np.cumsum(nearest)
+        if upto[-1] <= 0.0:
+            # Only copies of what is chosen are left; any of them is as good as another.
             rest = np.setdiff1d(np.arange(len(scores)), chosen)
             chosen += generator.choice(rest, n - len(chosen), replace=False).tolist()
             break
-        chosen.append(int(generator.choice(len(scores), p=nearest / total)))
+        # Proposals are drawn together, so that their distances are one matrix product, and accepted one by one at
+        # the ratio of the distance now to the distance they were drawn at: the draws are those of plain k-means++.
+        drawn = np.searchsorted(upto, generator.random(_PROPOSALS) * upto[-1], side="right")
+        drawn = np.minimum(drawn, len(scores) - 1)
+        at_draw = nearest.copy()
+        for row, distances in zip(drawn, distances_to(drawn), strict=True):
+            if len(chosen) < n and generator.random() * at_draw[row] < nearest[row]:
+                chosen.append(int(row))
+                nearest = np.minimum(nearest, distances)
     return np.array(chosen, np.int64)
 
 
 def kmeans_centres(scores: CandidateScores, n: int, generator: np.random.Generator) -> Indices:
-    """Choose the candidate nearest to each of `n` cluster centres of the embeddings (Yuan et al. 2020 use BERT's)."""
-    if n == 1:
-        centre = scores.embeddings.mean(axis=0)
-        return np.array([((scores.embeddings - centre) ** 2).sum(axis=1).argmin()], np.int64)
-    seed = int(generator.integers(2**31))
-    clusters = MiniBatchKMeans(n, random_state=seed, n_init=1, batch_size=max(1024, 2 * n), max_iter=20)
-    distances = clusters.fit_transform(scores.embeddings)
+    """Choose the candidate nearest to each of `n` cluster centres of the embeddings, largest cluster first.
+
+    Diverse, and blind to what the model is unsure of: it needs no trained head (Zhdanov 2019 clusters for diversity,
+    Yuan et al. 2020 do it on BERT's vectors).
+    """
+    clusters = KMeans(
+        n, init="random", n_init=1, max_iter=_KMEANS_ITERATIONS, random_state=int(generator.integers(2**31))
+    )
+    with warnings.catch_warnings():
+        # Copies among the candidates leave clusters empty; the loop below still picks a row of its own for each.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        distances = clusters.fit_transform(scores.embeddings)
+    sizes = np.bincount(clusters.labels_, minlength=n)
     chosen: list[int] = []
     taken = np.zeros(len(scores), bool)
-    for column in distances.T:
+    for column in distances.T[np.argsort(-sizes, kind="stable")]:
         best = int(np.where(taken, np.inf, column).argmin())
         taken[best] = True
         chosen.append(best)
@@ -113,12 +145,14 @@ def select(name: str, scores: CandidateScores, n: int, generator: np.random.Gene
         generator: decides ties and draws.
 
     Raises:
-        InputError: the name is unknown, or `n` is out of range.
+        InputError: the name is unknown, `n` is out of range, or a score is no finite number.
     """
     if name not in SELECTIONS:
         raise unknown_name("selection", name, SELECTIONS)
     if not 0 <= n <= len(scores):
         raise InputError(f"{n} labels asked for; {len(scores)} candidates are left.")
+    if not (np.isfinite(scores.probabilities).all() and np.isfinite(scores.embeddings).all()):
+        raise InputError("The model's scores of the candidates hold NaN or infinity; nothing can be chosen by them.")
     if n == 0:
         return np.arange(0)
     return SELECTIONS[name](scores, n, generator)
