@@ -14,6 +14,8 @@ from sec_rl.encoders import resolve_encoder
 from sec_rl.errors import InputError, SecRlError
 from sec_rl.measurement.latency import LatencySettings, LatencyTarget, measure_latencies
 from sec_rl.measurement.machine import describe_machine, usable_cores
+from sec_rl.report.model_card import write_model_card
+from sec_rl.report.run_page import write_report
 from sec_rl.run_folder import append_line, open_run_folder, read_result, write_config, write_result
 from sec_rl.tasks import load_task
 from sec_rl.values import Metrics
@@ -107,6 +109,8 @@ def run(
             "dense": _dense(session, reference, dense_latency),
         }
         write_result(folder, result)
+        write_model_card(folder, task.label_names)
+        write_report(folder)
     return result
 
 

@@ -14,6 +14,7 @@ import tomli_w
 from filelock import FileLock, Timeout
 
 from sec_rl.errors import RunFolderError
+from sec_rl.results import fault_in
 
 RESULT, TRAJECTORY, CONFIG = "result.json", "trajectory.jsonl", "config.toml"
 
@@ -62,7 +63,12 @@ def write_atomically(path: Path, text: str) -> None:
 
 def write_config(folder: Path, values: Mapping[str, Any]) -> None:
     """Write `config.toml`; entries that are None are left out, for TOML has no such value."""
-    write_atomically(folder / CONFIG, tomli_w.dumps(_without_none(values)))
+    write_atomically(folder / CONFIG, to_toml(values))
+
+
+def to_toml(values: Mapping[str, Any]) -> str:
+    """Return values as TOML; entries that are None are left out."""
+    return tomli_w.dumps(_without_none(values))
 
 
 def write_result(folder: Path, result: Mapping[str, Any]) -> None:
@@ -83,8 +89,11 @@ def read_result(folder: Path) -> dict[str, Any]:
         raise RunFolderError(f"{str(folder)!r} has no {RESULT}: no finished run.") from error
     except (OSError, ValueError) as error:
         raise RunFolderError(f"{str(path)!r} cannot be read: {error}.") from error
-    if not isinstance(result, dict) or "source" not in result:
+    if not isinstance(result, dict):
         raise RunFolderError(f"{str(path)!r} is not the result of a run.")
+    fault = fault_in(result)
+    if fault is not None:
+        raise RunFolderError(f"{str(path)!r} is not the result of a run: {fault}.")
     return result
 
 

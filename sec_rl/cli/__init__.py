@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import App, CycloptsError, Parameter
 
+from sec_rl.cli.config_file import config_sources
+from sec_rl.cli.one_line import one_line
 from sec_rl.config import RunConfig
-from sec_rl.errors import SecRlError
+from sec_rl.errors import InputError, SecRlError
 
 app = App(
     name="sec-rl",
@@ -22,8 +26,10 @@ app = App(
 def run(
     *,
     config: Annotated[RunConfig, Parameter(name="*")],
-    out: Path,
+    out: Path | None = None,
     overwrite: bool = False,
+    config_file: Annotated[Path | None, Parameter(name="--config")] = None,
+    print_config: bool = False,
     quiet: bool = False,
 ) -> None:
     """Train under a schedule, export a small int8 model, and measure it.
@@ -38,9 +44,20 @@ def run(
         Run folder to create.
     overwrite
         Replace an earlier run in that folder.
+    config_file
+        TOML file with values for flags that are not given, such as the config.toml of a run folder.
+    print_config
+        Print what would be run, as a file for --config, and stop.
     quiet
         Print nothing but errors.
     """
+    if print_config:
+        from sec_rl.run_folder import to_toml
+
+        sys.stdout.write(to_toml(config.model_dump()))
+        return
+    if out is None:
+        raise InputError("run needs --out, the run folder to create.")
     from sec_rl.agents.run import run as run_one
     from sec_rl.cli.printing import RunPrinter
 
@@ -50,7 +67,14 @@ def run(
 
 
 @app.command
-def predict(model: Path, /, *texts: str, seed: int = 0, quiet: bool = False) -> None:
+def predict(
+    model: Path,
+    /,
+    *texts: str,
+    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+    seed: int = 0,
+    quiet: bool = False,
+) -> None:
     """Classify texts with an exported model; needs neither torch nor transformers.
 
     Example: sec-rl predict runs/first/model "a gorgeous, witty film"
@@ -61,6 +85,8 @@ def predict(model: Path, /, *texts: str, seed: int = 0, quiet: bool = False) -> 
         The `model` folder of a run.
     texts
         Texts to classify; `-` reads them from standard input, a line each.
+    as_json
+        Print one JSON object per text: label, probability, probabilities of all labels.
     seed
         Accepted by every command; prediction draws nothing.
     quiet
@@ -68,35 +94,45 @@ def predict(model: Path, /, *texts: str, seed: int = 0, quiet: bool = False) -> 
     """
     from sec_rl.classifier import Classifier
 
+    if not texts:
+        raise InputError("predict needs at least one text, or - to read them from standard input.")
     lines = [line.rstrip("\n") for line in sys.stdin] if texts == ("-",) else list(texts)
     for prediction in Classifier(model).predict(lines):
-        print(prediction.label if quiet else f"{prediction.label}\t{prediction.probability:.4f}")
+        if as_json:
+            print(json.dumps(asdict(prediction)))
+        else:
+            print(prediction.label if quiet else f"{prediction.label}\t{prediction.probability:.4f}")
 
 
 @app.command
-def compare(*runs: Path, seed: int = 0, quiet: bool = False) -> None:
+def compare(*runs: Path, out: Path | None = None, seed: int = 0, quiet: bool = False) -> None:
     """Print finished runs side by side.
 
-    Example: sec-rl compare runs/first runs/second
+    Example: sec-rl compare runs/first runs/second --out comparison.html
 
     Parameters
     ----------
     runs
         Run folders.
+    out
+        HTML page to write: the table, and accuracy over size and over latency with the Pareto front.
     seed
         Accepted by every command; nothing is drawn.
     quiet
         Print nothing but errors.
     """
     from sec_rl.cli.printing import print_comparison
-    from sec_rl.errors import InputError
-    from sec_rl.run_folder import read_result
+    from sec_rl.run_folder import read_result, write_atomically
 
     if not runs:
         raise InputError("compare needs at least one run folder.")
     results = {str(folder): read_result(folder) for folder in runs}
     if len({result["source"] for result in results.values()}) > 1:
         raise InputError("Measured and simulated runs cannot stand in one table.")
+    if out is not None:
+        from sec_rl.report.comparison_page import comparison_page
+
+        write_atomically(out, comparison_page(results))
     if not quiet:
         print_comparison(results)
 
@@ -104,6 +140,8 @@ def compare(*runs: Path, seed: int = 0, quiet: bool = False) -> None:
 @app.command
 def tasks(*, seed: int = 0, quiet: bool = False) -> None:
     """List the packaged tasks.
+
+    Example: sec-rl tasks
 
     Parameters
     ----------
@@ -143,7 +181,8 @@ def measure(folder: Path, /, *, seed: int = 0, quiet: bool = False) -> None:
 def main() -> None:
     """Run the command line; exit 0 when it worked, 2 with one line on standard error when input was bad."""
     try:
+        app.config = config_sources(sys.argv[1:])
         app(sys.argv[1:], exit_on_error=False, print_error=False)
-    except (SecRlError, CycloptsError) as error:
-        print(f"sec-rl: {' '.join(str(error).split())}", file=sys.stderr)
+    except (SecRlError, CycloptsError, OSError) as error:
+        print(f"sec-rl: {one_line(error)}", file=sys.stderr)
         sys.exit(2)

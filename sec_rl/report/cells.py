@@ -1,0 +1,67 @@
+"""Figures of a result as a person reads them; what was not measured is a dash."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+NOT_MEASURED = "-"
+Values = Mapping[str, Any]
+
+
+def percent(value: float | None, digits: int = 1) -> str:
+    """Return a share in [0, 1] as per cent."""
+    return NOT_MEASURED if value is None else f"{100.0 * value:.{digits}f} %"
+
+
+def number(value: float | None, unit: str = "", digits: int = 2) -> str:
+    """Return a figure with its unit."""
+    return NOT_MEASURED if value is None else f"{value:,.{digits}f}{unit}"
+
+
+def speedup(result: Values, batch: str = "batch32") -> float:
+    """Return median latency of the dense fp32 model over that of the artefact."""
+    return float(result["dense"]["latency_ms"][batch]["p50"]) / float(result["latency_ms"][batch]["p50"])
+
+
+def size_ratio(result: Values) -> float:
+    """Return bytes of the artefact over bytes of the dense fp32 model."""
+    return float(result["size_bytes"]) / float(result["dense"]["size_bytes"])
+
+
+def _latency(values: Values, batch: str) -> str:
+    times = values["latency_ms"][batch]
+    return f"{times['p50']:.2f} / {times['p95']:.2f} ms"
+
+
+ROWS: Mapping[str, Callable[[Values], str]] = {
+    "test accuracy": lambda v: percent(v["test_accuracy"], 2),
+    "validation accuracy": lambda v: percent(v["validation_accuracy"], 2),
+    "macro F1 (test)": lambda v: percent(v.get("macro_f1"), 2),
+    "perplexity": lambda v: number(v.get("perplexity")),
+    "labels used": lambda v: percent(v["label_fraction"], 0),
+    "example passes": lambda v: number(v["example_passes"], digits=0),
+    "training time": lambda v: number(v["train_seconds"], " s", 0),
+    "parameters": lambda v: number(v["parameters"], digits=0),
+    "size": lambda v: number(v["size_bytes"] / 1e6, " MB"),
+    "latency, 1 text (p50 / p95)": lambda v: _latency(v, "batch1"),
+    "latency, 32 texts (p50 / p95)": lambda v: _latency(v, "batch32"),
+}
+
+
+def against_dense(result: Values) -> list[tuple[str, str, str]]:
+    """Return rows of (what, artefact, dense fp32 model); a row nobody measured is left out."""
+    rows = [(name, show(result), show(result["dense"])) for name, show in ROWS.items()]
+    return [row for row in rows if row[1:] != (NOT_MEASURED, NOT_MEASURED)]
+
+
+def headline(result: Values) -> str:
+    """Return the outcome in one sentence."""
+    text = f"{speedup(result):.1f} times faster and {1.0 / size_ratio(result):.1f} times smaller than the dense model"
+    text += f", with {percent(result['test_accuracy'])} of the test set right"
+    dense = result["dense"]["test_accuracy"]
+    if dense is not None:
+        text += f" ({100.0 * (result['test_accuracy'] - dense):+.1f} points against the dense model)"
+    if result["label_fraction"] is not None and result["label_fraction"] < 0.995:
+        text += f", from {percent(result['label_fraction'], 0)} of the labels"
+    return text + "."

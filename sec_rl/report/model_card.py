@@ -1,0 +1,75 @@
+"""`RUN/model/README.md`: what the model is, what it was measured on, how to use it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from sec_rl.report.cells import against_dense, headline
+from sec_rl.run_folder import read_result, write_atomically
+
+
+def write_model_card(folder: Path, label_names: Sequence[str]) -> Path:
+    """Write the card of a finished run's model.
+
+    Args:
+        folder: the run folder.
+        label_names: names of the classes, in order.
+
+    Returns:
+        the file.
+    """
+    path = folder / "model" / "README.md"
+    write_atomically(path, model_card(read_result(folder), label_names))
+    return path
+
+
+def model_card(result: Mapping[str, Any], label_names: Sequence[str]) -> str:
+    """Return the card as Markdown; names that a user chose are shown as code, never as markup."""
+    rows = "\n".join(f"| {name} | {ours} | {dense} |" for name, ours, dense in against_dense(result))
+    machine, settings = result["machine"], result["latency_settings"]
+    version = machine["versions"]["sec_rl"]
+    labels = ", ".join(_code(name) for name in label_names)
+    return f"""# Text classifier, {_code(result["encoder"])} on {_code(result["task"])}
+
+{headline(result)}
+
+Labels: {labels}.
+
+| | this model (int8 ONNX) | dense (fp32 PyTorch) |
+|---|---:|---:|
+{rows}
+
+Latency on {machine["cpu"]}, {machine["threads"]} threads, {settings["sequence_length"]} tokens per text;
+other machines differ: `sec-rl measure RUN` measures again.
+Schedule {result["schedule"]}, seed {result["seed"]}, sec-rl {version}.
+
+## Use
+
+`model.onnx` needs onnxruntime and `tokenizer.json` only:
+
+```bash
+sec-rl predict path/to/this/folder "a text to classify"
+```
+
+The PyTorch weights (fine-tuned, before int8 rounding):
+
+```python
+import sec_rl  # not needed when every layer kept the same shape
+from transformers import AutoModelForSequenceClassification
+
+model = AutoModelForSequenceClassification.from_pretrained("path/to/this/folder")
+```
+
+## Limits
+
+Trained and tested on the task named above and on nothing else: expect less on other texts, languages and lengths.
+What the encoder and the task's texts are biased towards, this model is as well; pruning may hit rare classes harder
+than the average accuracy shows. The encoder's and the data's licences apply.
+"""
+
+
+def _code(text: object) -> str:
+    shown = " ".join(str(text).replace("`", "'").replace("|", "/").split())
+    return f"`{shown}`"
