@@ -7,10 +7,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from sec_rl.agents.controllers import ScheduleController
+from sec_rl.agents.episode import Step, run_episode, trajectory_line
 from sec_rl.agents.schedules import Schedule
 from sec_rl.backends.bert import BertSession
 from sec_rl.config import RunConfig
 from sec_rl.encoders import resolve_encoder
+from sec_rl.envs.action import Limits
 from sec_rl.errors import InputError, SecRlError
 from sec_rl.measurement.latency import LatencySettings, LatencyTarget, measure_latencies
 from sec_rl.measurement.machine import describe_machine, usable_cores
@@ -18,7 +21,7 @@ from sec_rl.report.model_card import write_model_card
 from sec_rl.report.run_page import write_report
 from sec_rl.run_folder import append_line, open_run_folder, read_result, write_config, write_result
 from sec_rl.tasks import load_task
-from sec_rl.values import Metrics
+from sec_rl.values import Metrics, Preference
 
 OnSegment = Callable[[Metrics, dict[str, Any]], None]
 
@@ -28,13 +31,8 @@ def run(
 ) -> dict[str, Any]:
     """Train under a schedule, export, and measure what was exported.
 
-    ::
-
-        open a session: load task and encoder, measure the latency table -> metrics
-        for each segment:
-            d, c    = schedule(progress)
-            metrics = session.advance(d, c)          labels bought, structures removed, one segment trained
-        close: write the artefact, measure IT (test accuracy once, bytes on disk, latency), write the run folder
+    The loop is `sec_rl.agents.episode.run_episode`; this opens the session before it, and after it writes the
+    artefact, measures IT (test accuracy once, bytes on disk, latency) and completes the run folder.
 
     Args:
         config: the run.
@@ -53,34 +51,31 @@ def run(
     source = resolve_encoder(config.transfer.warm_start or config.encoder)
     reference = _reference(config)
     schedule = Schedule(config.schedule, config.data_ratio, config.compression_ratio, config.seed, config.n_segments)
+    controller = ScheduleController(schedule)
     session = BertSession(config, task)
-    metrics = session.open()
+    opened = session.open()
     threads = config.threads or usable_cores()
     with open_run_folder(out, overwrite=overwrite) as folder:
         machine = describe_machine(threads)
         write_config(folder, config.model_dump() | {"resolved": {"passes": session.budget, "machine": machine}})
-        for segment in range(config.n_segments + 1):
-            if segment:
-                ratios = schedule((segment - 1) / config.n_segments)
-                metrics = session.advance(ratios, config.levers)
-            structure = session.structure()
-            append_line(
-                folder,
-                {
-                    "segment": segment,
-                    "observation": None,
-                    "action": None,
-                    "data_ratio": metrics.data_ratio,
-                    "compression_ratio": metrics.compression_ratio,
-                    "levers": asdict(config.levers),
-                    "metrics": metrics.to_dict(),
-                    "structure": structure,
-                    "reward": None,
-                    "reward_terms": None,
-                },
-            )
+
+        def record(step: Step) -> None:
+            append_line(folder, trajectory_line(step))
             if on_segment is not None:
-                on_segment(metrics, structure)
+                on_segment(step.metrics, step.structure)
+
+        run_episode(
+            session,
+            opened,
+            controller,
+            initial=controller.initial_ratios(),
+            preference=Preference(),
+            limits=Limits(data_min=min(Limits().data_min, controller.initial_ratios().data)),
+            levers=config.levers,
+            reference_accuracy=opened.validation_accuracy if reference is None else reference["validation_accuracy"],
+            seed=config.seed,
+            on_step=record,
+        )
         closed = session.close(folder / "model")
         settings = LatencySettings(
             threads=threads,

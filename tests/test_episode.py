@@ -1,0 +1,154 @@
+"""The loop, on a session that remembers what it was asked: no training, the same contract."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from sec_rl.agents.controllers import ScheduleController
+from sec_rl.agents.episode import Step, run_episode, trajectory_line
+from sec_rl.agents.schedules import Schedule
+from sec_rl.envs.action import ACTION_SCALE, Limits
+from sec_rl.envs.observation import OBSERVATION_NAMES, read
+from sec_rl.envs.utility import utility
+from sec_rl.values import Levers, Metrics, Preference, Ratios
+
+
+@dataclass
+class FakeSession:
+    """Reaches the ratios it is asked for in whole steps, as labels and heads come whole."""
+
+    n_segments: int = 8
+    grain: float = 0.001
+    asked: list[Ratios] = field(default_factory=list)
+
+    def open(self) -> Metrics:
+        return self._metrics(0.0, 0.0)
+
+    def advance(self, ratios: Ratios, levers: Levers) -> Metrics:
+        self.asked.append(ratios)
+        data = max(round(ratios.data / self.grain), 1) * self.grain
+        compression = min(np.ceil(ratios.compression / self.grain) * self.grain, 0.999)
+        return self._metrics(min(data, 1.0), float(compression))
+
+    def structure(self) -> dict[str, Any]:
+        return {"heads": [12], "ffn": [1536], "dense_heads": 12, "dense_ffn": 1536}
+
+    def _metrics(self, data: float, compression: float) -> Metrics:
+        done = len(self.asked)
+        accuracy = 0.5 + 0.4 * done / self.n_segments - 0.1 * compression
+        return Metrics(
+            source="simulated",
+            segment=done,
+            n_segments=self.n_segments,
+            n_classes=2,
+            data_ratio=data,
+            compression_ratio=compression,
+            validation_accuracy=accuracy,
+            validation_macro_f1=accuracy,
+            validation_loss=1.0 - accuracy,
+            labels_bought=round(1000 * data),
+            label_fraction=data,
+            example_passes=100 * done,
+            passes_fraction=done / self.n_segments,
+            size_ratio=0.25 * (1.0 - 0.5 * compression),
+            latency_ratio=1.0 - compression,
+            seconds=0.0,
+        )
+
+
+class Constant:
+    """Answers the same action whatever it sees, and remembers what it saw."""
+
+    def __init__(self, *action: float) -> None:
+        self.action = np.array(action, np.float32)
+        self.seen: list[NDArray[np.float32]] = []
+
+    def reset(self, seed: int) -> None:
+        self.seen = []
+
+    def __call__(self, observation: NDArray[np.float32]) -> NDArray[np.float32]:
+        self.seen.append(observation)
+        return self.action
+
+
+def drive(session: FakeSession, controller: Any, initial: Ratios, **changes: Any) -> list[Step]:
+    """Run an episode with everything else at its default."""
+    settings: dict[str, Any] = {
+        "initial": initial,
+        "preference": Preference(),
+        "limits": Limits(),
+        "levers": Levers(),
+        "reference_accuracy": 0.9,
+        "seed": 0,
+    }
+    return run_episode(session, session.open(), controller, **(settings | changes))
+
+
+@pytest.mark.parametrize("name", ["dense", "fixed", "cubic", "random"])
+@pytest.mark.parametrize("n_segments", [8, 16])
+def test_schedules_arrive_where_they_should(name: str, n_segments: int) -> None:
+    schedule = Schedule(name, 0.6, 0.5, 3, n_segments)
+    controller = ScheduleController(schedule)
+    session = FakeSession(n_segments)
+    drive(session, controller, controller.initial_ratios(), seed=3)
+    for segment, asked in enumerate(session.asked):
+        wanted = schedule(segment / n_segments)
+        # The observation is float32, and the session's ratios are whole steps.
+        assert asked.data == pytest.approx(wanted.data, abs=2e-3)
+        assert asked.compression == pytest.approx(wanted.compression, abs=2e-3)
+
+
+def test_an_action_starts_from_what_was_reached() -> None:
+    """A session that can only remove fifths is asked for a fifth plus the action, not for twice the action."""
+    session = FakeSession(4, grain=0.2)
+    drive(session, Constant(0.0, 0.1), Ratios(1.0, 0.0))
+    step = 0.1 * ACTION_SCALE[1]
+    reached = [0.0, 0.2, 0.4, 0.6]
+    assert [a.compression for a in session.asked] == pytest.approx([r + step for r in reached])
+
+
+@given(st.floats(-1.0, 1.0), st.floats(-1.0, 1.0), st.integers(2, 12))
+def test_rewards_add_up_to_the_gain_in_utility(data: float, compression: float, n_segments: int) -> None:
+    session = FakeSession(n_segments)
+    preference = Preference(target_speedup=3.0, max_accuracy_drop=1.0)
+    steps = drive(session, Constant(data, compression), Ratios(0.5, 0.2), preference=preference)
+    gains = [step.reward for step in steps if step.reward is not None]
+    assert len(gains) == n_segments == len(session.asked)
+    before, after = (utility(step.metrics, preference, 0.9) for step in (steps[0], steps[-1]))
+    assert sum(gains) == pytest.approx(after - before, abs=1e-9)
+    for ratios in session.asked:
+        assert Limits().data_min <= ratios.data <= 1.0
+        assert 0.0 <= ratios.compression <= Limits().compression_max
+
+
+def test_the_controller_sees_the_segment_before() -> None:
+    controller = Constant(0.0, 0.5)
+    steps = drive(FakeSession(5), controller, Ratios(1.0, 0.0))
+    assert len(controller.seen) == 5
+    for index, observation in enumerate(controller.seen):
+        assert read(observation, "progress") == pytest.approx(index / 5)
+        assert read(observation, "compression_ratio") == pytest.approx(steps[index].metrics.compression_ratio)
+        assert steps[index + 1].observation is observation
+
+
+def test_steps_are_reported_as_they_happen_and_are_json() -> None:
+    session, reported = FakeSession(3), []
+    steps = drive(
+        session, Constant(0.0, 0.1), Ratios(1.0, 0.0), on_step=lambda step: reported.append(len(session.asked))
+    )
+    assert reported == [0, 1, 2, 3]
+    first, *others = (json.loads(json.dumps(trajectory_line(step), allow_nan=False)) for step in steps)
+    assert [first[key] for key in ("segment", "observation", "action", "reward", "reward_terms")] == [0] + [None] * 4
+    for line in others:
+        assert len(line["observation"]) == len(OBSERVATION_NAMES)
+        assert line["action"] == pytest.approx([0.0, 0.1])
+        assert line["reward"] == pytest.approx(sum(line["reward_terms"].values()))
+        assert line["metrics"]["segment"] == line["segment"]
