@@ -83,15 +83,14 @@ def _cubic(schedule: Schedule, progress: float) -> Ratios:
 
 
 def _random(schedule: Schedule, progress: float) -> Ratios:
-    """Walk at random from all data and no compression to anywhere within the two final ratios."""
+    """Walk at random from a third of the data ratio and no compression to anywhere within the two ratios."""
     generator = np.random.default_rng(schedule.seed)
     steps = generator.uniform(-0.5, 1.0, (schedule.n_segments, 2))
     index = min(round(progress * schedule.n_segments), schedule.n_segments - 1)
     walk = np.zeros(2)
     for step in steps[: index + 1]:
         walk = np.clip(walk + 0.2 * step, 0.0, 1.0)
-    low = schedule.data_ratio / 3.0
-    data = low + (schedule.data_ratio - low) * float(walk[0])
+    data = schedule.data_ratio * ((1.0 + 2.0 * float(walk[0])) / 3.0)
     return Ratios(data, schedule.compression_ratio * float(walk[1]))
 
 

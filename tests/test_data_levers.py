@@ -7,12 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sec_rl.data.augmentation import NEGATIONS, augment
+from sec_rl.data.augmentation import augment
 from sec_rl.data.retention import most_informative
 from sec_rl.data.selection import SELECTIONS, CandidateScores, select
 from sec_rl.data.semi_supervised import pseudo_labels
 from sec_rl.data.transfer import layer_learning_rates
 from sec_rl.data.wordnet import synonyms
+from sec_rl.data.words import NEGATIONS
 from sec_rl.errors import InputError
 
 
@@ -81,7 +82,7 @@ def test_pseudo_labels_are_confident_and_balanced(threshold: float, limit: int) 
     assert (np.diff(found.rows) > 0).all()
 
 
-TEXT = "It 's not a good film , but the actors never fail to surprise the patient audience ."
+TEXT = "It 's not a great movie , but the story will never fail to surprise the patient audience ."
 
 
 @given(st.floats(0.01, 1.0), st.integers(0, 50))
