@@ -128,7 +128,17 @@ def test_report_says_when_the_clock_was_noisy(tmp_path: Path) -> None:
     settings = {"sequence_length": 32, "spread": {"artefact": 0.05, "dense": 0.4}, "spread_limit": 0.1}
     page = write_report(made_up_run(tmp_path / "run", latency_settings=settings)).read_text(encoding="utf-8")
     assert "busy or noisy" in page
-    assert "40%" in page
+    assert "up to 40 %" in page
+    assert "Roughly 6.0 times faster" in page
+
+
+def test_one_round_is_no_proof_of_a_quiet_machine() -> None:
+    settings = {"sequence_length": 32, "rounds": 1, "spread": {"artefact": 0.0}, "spread_limit": 0.1}
+    card = model_card(made_up_result(latency_settings=settings), ["a", "b"])
+    assert "Roughly 6.0 times faster" in card
+    assert "1 round" in card
+    assert "1 round" in comparison_page({"a": made_up_result(latency_settings=settings)})
+    assert "Roughly" not in model_card(made_up_result(), ["a", "b"])
 
 
 def test_texts_of_others_stay_texts(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,14 +11,17 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from sec_rl.report.cells import clock_doubt
 from sec_rl.values import Metrics
+
+PLAIN_WIDTH = 140
 
 
 class RunPrinter:
     """Prints one line per segment, with the time that is left, and a closing table."""
 
     def __init__(self, *, quiet: bool) -> None:
-        self._console = Console(quiet=quiet, highlight=False, soft_wrap=True)
+        self._console = _console(quiet=quiet)
         self._start = 0.0
 
     def segment(self, metrics: Metrics, _structure: Mapping[str, Any]) -> None:
@@ -40,13 +44,17 @@ class RunPrinter:
 
 def print_comparison(results: Mapping[str, Mapping[str, Any]], console: Console | None = None) -> None:
     """Print runs as rows, the dense fp32 model of the first one on top."""
-    console = console or Console(highlight=False)
+    console = console or _console()
     table = Table("run", "test accuracy", "labels", "size MB", "batch 1 ms", "batch 32 ms", "size ratio", "speedup")
     dense = next(iter(results.values()))["dense"]
     table.add_row("dense fp32 (PyTorch)", *_cells(dense, dense))
     for name, result in results.items():
         table.add_row(name, *_cells(result, result["dense"]))
     console.print(table)
+    for name, result in results.items():
+        doubt = clock_doubt(result)
+        if doubt is not None:
+            console.print(f"{name}: {doubt}", markup=False)
 
 
 def print_tasks(*, names_only: bool) -> None:
@@ -60,7 +68,7 @@ def print_tasks(*, names_only: bool) -> None:
     table = Table("task", "what it is", "rows", "classes", "source")
     for info in packaged_tasks():
         table.add_row(info.name, info.description, str(info.rows), str(info.classes), info.source)
-    Console(highlight=False).print(table)
+    _console().print(table)
 
 
 def print_measurement(path: Path, measured: Mapping[str, Any]) -> None:
@@ -69,9 +77,15 @@ def print_measurement(path: Path, measured: Mapping[str, Any]) -> None:
     for batch, latency in measured["latency_ms"].items():
         dense = measured["dense"]["latency_ms"][batch]["p50"]
         table.add_row(batch, f"{latency['p50']:.2f}", f"{dense:.2f}", f"{dense / latency['p50']:.2f}")
-    console = Console(highlight=False)
+    console = _console()
     console.print(table)
     console.print(f"spread {measured['latency_settings']['spread']}; written to {path}")
+
+
+def _console(*, quiet: bool = False) -> Console:
+    # A file or a pipe has no width, and 80 columns cut the names of runs.
+    width = None if sys.stdout.isatty() else PLAIN_WIDTH
+    return Console(quiet=quiet, highlight=False, soft_wrap=True, width=width)
 
 
 def _cells(values: Mapping[str, Any], dense: Mapping[str, Any]) -> list[str]:

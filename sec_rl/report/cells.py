@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 NOT_MEASURED = "-"
+# One block cannot disagree with itself, and two say little.
+LEAST_ROUNDS = 3
 Values = Mapping[str, Any]
 
 
@@ -55,13 +57,26 @@ def against_dense(result: Values) -> list[tuple[str, str, str]]:
     return [row for row in rows if row[1:] != (NOT_MEASURED, NOT_MEASURED)]
 
 
+def clock_doubt(result: Values) -> str | None:
+    """Return why the latencies are rough, in one sentence; None where the blocks agree with each other."""
+    settings = result.get("latency_settings") or {}
+    rounds, limit = settings.get("rounds"), settings.get("spread_limit")
+    if rounds is not None and rounds < LEAST_ROUNDS:
+        return f"Latencies come from {rounds} round(s), too few to tell how noisy this machine was."
+    worst = max((settings.get("spread") or {}).values(), default=0.0)
+    if limit is not None and worst > limit:
+        return f"This machine was busy or noisy: repeated blocks of latencies spread by up to {100.0 * worst:.0f} %."
+    return None
+
+
 def headline(result: Values) -> str:
     """Return the outcome in one sentence."""
-    text = f"{speedup(result):.1f} times faster and {1.0 / size_ratio(result):.1f} times smaller than the dense model"
-    text += f", with {percent(result['test_accuracy'])} of the test set right"
+    rough = "roughly " if clock_doubt(result) else ""
+    text = f"{rough}{speedup(result):.1f} times faster and {1.0 / size_ratio(result):.1f} times smaller"
+    text += f" than the dense model, with {percent(result['test_accuracy'])} of the test set right"
     dense = result["dense"]["test_accuracy"]
     if dense is not None:
         text += f" ({100.0 * (result['test_accuracy'] - dense):+.1f} points against the dense model)"
     if result["label_fraction"] is not None and result["label_fraction"] < 0.995:
         text += f", from {percent(result['label_fraction'], 0)} of the labels"
-    return text + "."
+    return text[:1].upper() + text[1:] + "."

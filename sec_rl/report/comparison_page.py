@@ -7,7 +7,7 @@ from typing import Any
 
 from sec_rl.errors import InputError
 from sec_rl.report import html
-from sec_rl.report.cells import number, percent, size_ratio, speedup
+from sec_rl.report.cells import clock_doubt, number, percent, size_ratio, speedup
 from sec_rl.report.figures import pareto_figure
 
 HEADER = (
@@ -64,6 +64,8 @@ def comparison_page(results: Mapping[str, Mapping[str, Any]]) -> str:
         html.paragraph(f"{len(results)} runs; source: {next(iter(results.values()))['source']}.", "soft"),
         html.table(HEADER, rows),
     ]
+    doubts = {name: clock_doubt(result) for name, result in results.items()}
+    parts += [html.paragraph(f"{name}: {doubt}", "soft") for name, doubt in doubts.items() if doubt is not None]
     for task in dict.fromkeys(str(result.get("task")) for result in results.values()):
         chosen = {
             f"{index} {name}": result

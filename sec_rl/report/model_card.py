@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sec_rl.report.cells import against_dense, headline
+from sec_rl.report.cells import against_dense, clock_doubt, headline
 from sec_rl.run_folder import read_result, write_atomically
 
 
@@ -29,6 +29,7 @@ def model_card(result: Mapping[str, Any], label_names: Sequence[str]) -> str:
     """Return the card as Markdown; names that a user chose are shown as code, never as markup."""
     rows = "\n".join(f"| {name} | {ours} | {dense} |" for name, ours, dense in against_dense(result))
     machine, settings = result["machine"], result["latency_settings"]
+    doubt = f" {clock_doubt(result)}" if clock_doubt(result) else ""
     version = machine["versions"]["sec_rl"]
     labels = ", ".join(_code(name) for name in label_names)
     return f"""# Text classifier, {_code(result["encoder"])} on {_code(result["task"])}
@@ -42,7 +43,7 @@ Labels: {labels}.
 {rows}
 
 Latency on {machine["cpu"]}, {machine["threads"]} threads, {settings["sequence_length"]} tokens per text;
-other machines differ: `sec-rl measure RUN` measures again.
+other machines differ: `sec-rl measure RUN` measures again.{doubt}
 Schedule {result["schedule"]}, seed {result["seed"]}, sec-rl {version}.
 
 ## Use

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sec_rl.report import html
-from sec_rl.report.cells import against_dense, headline
+from sec_rl.report.cells import against_dense, clock_doubt, headline
 from sec_rl.report.figures import accuracy_figure, cost_figure, ratios_figure
 from sec_rl.report.layers import layers_picture
 from sec_rl.report.record import RunRecord, read_run
@@ -99,9 +99,5 @@ def _machine(result: Any) -> str:
         "each model in a process of its own, in turns. Accuracy, size and latency are of model.onnx; "
         "a dash means not measured."
     )
-    spread = settings.get("spread") or {}
-    limit = settings.get("spread_limit")
-    if limit is not None and any(value > limit for value in spread.values()):
-        worst = max(spread.values())
-        text += f" This machine was busy or noisy: repeated blocks of latencies spread by up to {worst:.0%}."
-    return text
+    doubt = clock_doubt(result)
+    return text if doubt is None else f"{text} {doubt}"
