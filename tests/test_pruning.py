@@ -95,6 +95,24 @@ def test_choice_is_near_the_optimum_of_brute_force() -> None:
     assert reached == pytest.approx(best, rel=0.02)
 
 
+@pytest.mark.parametrize("ratio", [0.1, 0.5, 0.9])
+def test_worthless_scores_remove_no_more_than_asked(ratio: float) -> None:
+    """Before the first training step nothing has a score; a run may prune all the same."""
+    shape = choose_shape(DENSE, ImportanceTracker(DENSE, "first-order"), TABLE, ratio)
+    assert ratio - 1e-9 <= TABLE.removed_share(shape) <= ratio + 0.05
+
+
+def test_before_training_the_light_structures_go_first() -> None:
+    model = small_model()
+    with torch.no_grad():
+        dict(model.named_parameters())["encoder.layers.1.ffn_out.weight"][:, 32:] *= 1e-3
+    tracker = ImportanceTracker(DENSE, "first-order")
+    tracker.start_from_weights(model, DENSE)
+    shape = choose_shape(DENSE, tracker, TABLE, 0.1)
+    assert len(shape.layers[1].neurons) < 256
+    assert set(range(32)) <= set(shape.layers[1].neurons)
+
+
 def test_depth_share_drops_whole_layers() -> None:
     shape = choose_shape(DENSE, scored(), TABLE, 0.5, depth_share=1.0)
     assert [layer.present for layer in shape.layers].count(False) == 2

@@ -48,6 +48,7 @@ class PruningState:
         self.table = _measured_table(model, threads, length) if config.cost == "latency" else _analytic(model, length)
         self._cost = with_bytes(self.table, dense.hidden_size, dense.num_attention_heads, BYTES_SHARE)
         self.importance = ImportanceTracker(self.shape, config.importance)
+        self.importance.start_from_weights(model, self.shape)
         self.optimizer = make_optimizer(model, layer_rates, None)
         weights = {name: value.detach().clone() for name, value in model.state_dict().items()}
         self._vault = Vault(dense, weights)

@@ -20,6 +20,8 @@ Array = NDArray[np.float64]
 # Matrix kernels work on tiles of this many columns: finer widths cost the same time.
 NEURON_GROUP = 32
 _GRID = 2000
+# Least importance of a structure: among structures that seem worthless, fewer removals are better than more.
+_LEAST = 1e-12
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,7 @@ def choose_shape(
 
 def _options(scores: Array, active: tuple[int, ...], curve: Array, group: int, *, shrinking: bool) -> _Block:
     """List the widths a block may take: at most the present one when shrinking, at least it otherwise."""
+    scores = np.maximum(scores, _LEAST)
     is_active = np.zeros(len(scores), bool)
     is_active[list(active)] = True
     # Present structures come first whatever their score: nothing is swapped out while the ratio falls.

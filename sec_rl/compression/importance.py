@@ -36,6 +36,23 @@ class ImportanceTracker:
         self._weight = 0.0
 
     @torch.no_grad()
+    def start_from_weights(self, model: SlimEncoderForSequenceClassification, shape: EncoderShape) -> None:
+        """Score structures by the norm of their output weights (magnitude pruning, Han et al. 2015).
+
+        It serves a run that prunes before its first step; the first `update` replaces it.
+        """
+        weights = dict(model.named_parameters())
+        for index, kept in enumerate(shape.layers):
+            prefix = f"encoder.layers.{index}"
+            if kept.heads:
+                columns = weights[f"{prefix}.attention.output.weight"].square().sum(0)
+                norms = columns.view(len(kept.heads), -1).sum(1).sqrt()
+                self.heads[index, list(kept.heads)] = norms.double().numpy()
+            if kept.neurons:
+                norms = weights[f"{prefix}.ffn_out.weight"].square().sum(0).sqrt()
+                self.neurons[index, list(kept.neurons)] = norms.double().numpy()
+
+    @torch.no_grad()
     def update(self, model: SlimEncoderForSequenceClassification, shape: EncoderShape) -> None:
         """Add one step's gradients; call it after `backward` and before clipping.
 
