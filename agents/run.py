@@ -12,11 +12,10 @@ from sec_rl.agents.episode import Step, run_episode, trajectory_line
 from sec_rl.agents.schedules import Schedule
 from sec_rl.backends.bert import BertSession
 from sec_rl.config import RunConfig
-from sec_rl.encoders import resolve_encoder
 from sec_rl.envs.action import Limits
-from sec_rl.errors import InputError, SecRlError
+from sec_rl.errors import InputError
 from sec_rl.measurement.latency import LatencySettings, LatencyTarget, measure_latencies
-from sec_rl.measurement.machine import describe_machine, usable_cores
+from sec_rl.measurement.machine import describe_machine
 from sec_rl.report.model_card import write_model_card
 from sec_rl.report.run_page import write_report
 from sec_rl.run_folder import append_line, open_run_folder, read_result, write_config, write_result
@@ -48,13 +47,14 @@ def run(
         RunFolderError: `out` is taken.
     """
     task = load_task(config.task, seed=config.seed)
-    source = resolve_encoder(config.transfer.warm_start or config.encoder)
     reference = _reference(config)
     schedule = Schedule(config.schedule, config.data_ratio, config.compression_ratio, config.seed, config.n_segments)
     controller = ScheduleController(schedule)
     session = BertSession(config, task)
     opened = session.open()
-    threads = config.threads or usable_cores()
+    if reference is not None:
+        _check_passes(reference, session)
+    threads = session.threads
     with open_run_folder(out, overwrite=overwrite) as folder:
         machine = describe_machine(threads)
         write_config(folder, config.model_dump() | {"resolved": {"passes": session.budget, "machine": machine}})
@@ -83,7 +83,7 @@ def run(
             rounds=config.latency_rounds,
             max_rounds=2 * config.latency_rounds,
         )
-        latency, dense_latency, spread = measure_artefact(folder, source, task.n_classes, settings)
+        latency, dense_latency, spread = measure_artefact(folder, session.source, task.n_classes, settings)
         if config.dense_reference == "train":
             dense_config = config.model_copy(update={"schedule": "dense", "dense_reference": "none"})
             reference = run(dense_config, folder / "dense-reference", overwrite=True)
@@ -145,14 +145,16 @@ def _reference(config: RunConfig) -> dict[str, Any] | None:
     return result
 
 
+def _check_passes(reference: dict[str, Any], session: BertSession) -> None:
+    """Refuse a reference of another budget, before anything is trained."""
+    theirs = reference["example_passes"]
+    # The last batch may overshoot the budget, and batches at the end of a pass are smaller.
+    if abs(theirs - session.budget) > session.config.batch_size:
+        raise InputError(f"The dense reference had {theirs} example passes; this run has {session.budget}.")
+
+
 def _dense(session: BertSession, reference: dict[str, Any] | None, latency: dict[str, Any]) -> dict[str, Any]:
     """Return the dense model's side of the result: size and latency always, accuracy where it was trained."""
-    if reference is not None and reference["example_passes"] != session.passes_done:
-        difference = abs(reference["example_passes"] - session.passes_done)
-        # Batches at the end of a pass are smaller, so runs differ by less than a batch.
-        if difference > session.config.batch_size:
-            theirs = reference["example_passes"]
-            raise SecRlError(f"The dense reference had {theirs} example passes; this run {session.passes_done}.")
     trained = (
         "test_accuracy",
         "validation_accuracy",

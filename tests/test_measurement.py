@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
-from safetensors.numpy import save_file
 from sklearn.metrics import log_loss
 
 from sec_rl.errors import InputError
@@ -20,7 +19,6 @@ from sec_rl.measurement import machine
 from sec_rl.measurement.accuracy import classification_scores
 from sec_rl.measurement.onnx_session import open_session, uses_external_data
 from sec_rl.measurement.prediction import Encodings, padded_feed, predict_onnx, softmax
-from sec_rl.measurement.sizes import dense_fp32_bytes, dense_parameters, file_bytes
 
 VOCABULARY, CLASSES = 40, 3
 
@@ -169,34 +167,6 @@ def test_what_is_no_model_gives_one_sentence(tmp_path: Path, content: bytes) -> 
         open_session(path)
     assert "\n" not in str(caught.value)
     assert "model.onnx" in str(caught.value)
-
-
-def test_dense_size_counts_encoder_and_one_head(tmp_path: Path) -> None:
-    hidden, classes = 8, 5
-    weights: dict[str, NDArray[np.generic]] = {
-        "bert.embeddings.word_embeddings.weight": np.zeros((10, hidden), np.float16),
-        "bert.encoder.layer.0.output.dense.weight": np.zeros((hidden, 3), np.float32),
-        "bert.pooler.dense.weight": np.zeros((hidden, hidden), np.float32),
-        "bert.embeddings.position_ids": np.zeros((1, 512), np.int64),
-        "cls.predictions.decoder.weight": np.zeros((10, hidden), np.float32),
-    }
-    save_file(weights, tmp_path / "model.safetensors")
-    (tmp_path / "config.json").write_text(json.dumps({"hidden_size": hidden}))
-    head = hidden * hidden + hidden + hidden * classes + classes
-    assert dense_parameters(tmp_path, classes) == 80 + 24 + head
-    assert dense_fp32_bytes(tmp_path, classes) == 4 * (80 + 24 + head)
-    assert file_bytes(tmp_path / "config.json") == len('{"hidden_size": 8}')
-
-
-@pytest.mark.parametrize("broken", ["config.json", "model.safetensors"])
-def test_dense_size_of_a_broken_folder(tmp_path: Path, broken: str) -> None:
-    save_file({"a": np.zeros(1, np.float32)}, tmp_path / "model.safetensors")
-    (tmp_path / "config.json").write_text('{"hidden_size": 8}')
-    (tmp_path / broken).write_bytes(b"\xff\xff")
-    with pytest.raises(InputError, match="cannot be measured"):
-        dense_parameters(tmp_path, 2)
-    with pytest.raises(InputError, match="no file"):
-        file_bytes(tmp_path / "absent")
 
 
 def test_machine_is_described_in_json() -> None:

@@ -22,7 +22,7 @@ from sec_rl.encoders import resolve_encoder
 from sec_rl.errors import InputError
 from sec_rl.measurement.accuracy import Scores, classification_scores
 from sec_rl.measurement.machine import usable_cores
-from sec_rl.measurement.prediction import Encodings, predict_onnx
+from sec_rl.measurement.prediction import predict_onnx
 from sec_rl.tasks import LabelPool, Split, Task
 from sec_rl.training.batching import BatchStream, TokenRows, tokenize
 from sec_rl.training.examples import ExampleSource
@@ -71,7 +71,6 @@ class BertSession:
         self.source = resolve_encoder(config.transfer.warm_start or config.encoder)
         model, tokenizer = load_dense(self.source, self.task.label_names, config.seed)
         self.dense_bytes = dense_bytes(model)
-        self.dense_vocabulary = int(model.config.vocab_size)
         pool = self.task.train
         if config.prunes_vocabulary:
             kept = needed_tokens(tokenizer, pool.texts + (pool.pairs or ()))
@@ -171,8 +170,8 @@ class BertSession:
         """
         save_artefact(self.model, self.tokenizer, folder, max_length=self.config.max_length)
         path = folder / "model.onnx"
-        validation = self._score_artefact(path, self.task.validation)
-        test = self._score_artefact(path, self.task.test)
+        validation, plain_validation = self._score_twice(path, self.task.validation)
+        test, plain_test = self._score_twice(path, self.task.test)
         closed = {
             "test_accuracy": test.accuracy,
             "validation_accuracy": validation.accuracy,
@@ -189,16 +188,10 @@ class BertSession:
             "predicted_latency_ms": self.pruning.predicted_ms,
         }
         # The same model before rounding: what a dense run offers as a reference, and what int8 costs in accuracy.
-        plain = classification_scores(
-            predict(self.model, self._tokenize(self.task.test), "fp32")[0], self.task.test.labels
-        )
-        plain_validation = classification_scores(
-            predict(self.model, self._tokenize(self.task.validation), "fp32")[0], self.task.validation.labels
-        )
         exact = {
-            "test_accuracy": plain.accuracy,
+            "test_accuracy": plain_test.accuracy,
             "validation_accuracy": plain_validation.accuracy,
-            "macro_f1": plain.macro_f1,
+            "macro_f1": plain_test.macro_f1,
         }
         return closed | {"fp32": closed | exact}
 
@@ -229,10 +222,12 @@ class BertSession:
         self.scoring_seconds += time.perf_counter() - started
         return classification_scores(probabilities, self.validation.labels)
 
-    def _score_artefact(self, path: Path, split: Split) -> Scores:
+    def _score_twice(self, path: Path, split: Split) -> tuple[Scores, Scores]:
+        """Score the exported file, and the fp32 model it was made of, on one split."""
         rows = self._tokenize(split)
-        encodings = Encodings(rows.ids, rows.segments, rows.pad_id)
-        return classification_scores(predict_onnx(path, encodings, threads=self.threads), split.labels)
+        exported = predict_onnx(path, rows.encodings, threads=self.threads)
+        plain, _ = predict(self.model, rows, "fp32")
+        return classification_scores(exported, split.labels), classification_scores(plain, split.labels)
 
     def _metrics(self, scores: Scores) -> Metrics:
         return Metrics(

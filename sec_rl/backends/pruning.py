@@ -96,8 +96,7 @@ class PruningState:
 def _measured_table(model: SlimEncoderForSequenceClassification, threads: int, length: int) -> CostTable:
     models = block_models(model.config, batch=REFERENCE_BATCH, length=length)
     times = time_onnx_models([m.SerializeToString() for m in models], threads=threads)
-    inner = table_from_times(model.config, times, 0.0)
-    return table_from_times(model.config, times, FIXED_SHARE * float(inner.attention[-1] + inner.ffn[-1]))
+    return table_from_times(model.config, times, FIXED_SHARE)
 
 
 def _analytic(model: SlimEncoderForSequenceClassification, length: int) -> CostTable:

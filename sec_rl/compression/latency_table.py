@@ -25,8 +25,7 @@ def block_widths(config: SlimEncoderConfig) -> tuple[NDArray[np.int64], NDArray[
 def block_models(config: SlimEncoderConfig, *, batch: int, length: int) -> list[onnx.ModelProto]:
     """Return one int8 graph per width, as the exported model holds them.
 
-    Order: attention by heads, feed-forward by neurons, then both again for the last layer, and the dense embeddings
-    and pooler as a pair of norms that stands for the unprunable part.
+    Order: attention by heads, feed-forward by neurons, then both again for the last layer.
     """
     heads, neurons = block_widths(config)
     models = []
@@ -36,13 +35,13 @@ def block_models(config: SlimEncoderConfig, *, batch: int, length: int) -> list[
     return models
 
 
-def table_from_times(config: SlimEncoderConfig, times: NDArray[np.float64], fixed_ms: float) -> CostTable:
+def table_from_times(config: SlimEncoderConfig, times: NDArray[np.float64], fixed_share: float) -> CostTable:
     """Interpolate measured block times to every width.
 
     Args:
         config: the dense encoder.
         times: milliseconds in the order of `block_models`.
-        fixed_ms: milliseconds of everything that is not a layer.
+        fixed_share: time of everything that is not a layer, as a share of one dense layer.
     """
     heads, neurons = block_widths(config)
     n, m = len(heads), len(neurons)
@@ -56,7 +55,8 @@ def table_from_times(config: SlimEncoderConfig, times: NDArray[np.float64], fixe
         measured, grid = (heads, grid_heads) if index % 2 == 0 else (neurons, grid_neurons)
         # Noise must not make a narrower block look dearer than a wider one.
         curves.append(np.interp(grid, measured, np.maximum.accumulate(piece)))
-    return CostTable(curves[0], curves[1], curves[2], curves[3], fixed_ms, "ms")
+    fixed = fixed_share * float(curves[0][-1] + curves[1][-1])
+    return CostTable(curves[0], curves[1], curves[2], curves[3], fixed, "ms")
 
 
 def _attention(
@@ -73,7 +73,7 @@ def _attention(
         "b.attention_norm.bias": _random(generator, hidden),
     }
     graph = GraphBuilder(quantized=True)
-    mask = graph.constant("mask", np.zeros((batch, 1, 1, length), np.float32))
+    mask = graph.constant("mask", np.zeros((batch, 1, 1, length), np.float32)) if n_heads else None
     output = attention_block(graph, config, weights, "b", "hidden", n_heads, mask, first_only=first_only)
     return _finish(graph, output, (batch, length, hidden), (batch, 1 if first_only else length, hidden))
 

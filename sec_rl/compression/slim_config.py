@@ -17,7 +17,6 @@ class SlimEncoderConfig(PreTrainedConfig):  # type: ignore[misc]
         num_attention_heads: heads of a dense layer; the width of a head is `hidden_size` over it.
         intermediate_size: FFN neurons of a dense layer.
         num_hidden_layers: layers of the dense encoder.
-        position_offset: rows of the original position table that no real token uses.
         relative_buckets: buckets of a shared relative position bias (MPNet); 0 when there is none.
         kept_heads: per dense layer the kept head indices; None: all of them.
         kept_neurons: per dense layer the number of kept FFN neurons; None: all of them.
@@ -37,7 +36,6 @@ class SlimEncoderConfig(PreTrainedConfig):  # type: ignore[misc]
     layer_norm_eps: float = 1e-12
     initializer_range: float = 0.02
     max_position_embeddings: int = 512
-    position_offset: int = 0
     type_vocab_size: int = 2
     relative_buckets: int = 0
     pad_token_id: int | None = 0

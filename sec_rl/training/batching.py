@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from sec_rl.measurement.prediction import Encodings, padded_feed
+
 # Batches of a bucket are cut from this many shuffled batches sorted by length: padding falls to a few percent
 # while the order stays random.
 BUCKET_BATCHES = 24
@@ -43,22 +45,17 @@ class TokenRows:
         segments = None if self.segments is None else tuple(self.segments[i] for i in indices)
         return TokenRows(tuple(self.ids[i] for i in indices), segments, self.pad_id)
 
+    @property
+    def encodings(self) -> Encodings:
+        """The same rows as the exported file's predictions take them."""
+        return Encodings(self.ids, self.segments, self.pad_id)
+
     def pad(self) -> dict[str, Tensor]:
         """Return all rows as one batch: `input_ids`, `attention_mask` and, if there are any, `token_type_ids`."""
-        longest = max(len(row) for row in self.ids)
-        shape = (len(self.ids), longest)
-        ids = np.full(shape, self.pad_id, np.int64)
-        mask = np.zeros(shape, np.int64)
-        segments = None if self.segments is None else np.zeros(shape, np.int64)
-        for position, row in enumerate(self.ids):
-            ids[position, : len(row)] = row
-            mask[position, : len(row)] = 1
-            if segments is not None and self.segments is not None:
-                segments[position, : len(row)] = self.segments[position]
-        batch = {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask)}
-        if segments is not None:
-            batch["token_type_ids"] = torch.from_numpy(segments)
-        return batch
+        feed = padded_feed(self.encodings, range(len(self)))
+        if self.segments is None:
+            del feed["token_type_ids"]
+        return {name: torch.from_numpy(values) for name, values in feed.items()}
 
 
 def tokenize(

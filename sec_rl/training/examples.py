@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
-from sec_rl.data.augmentation import augment
+from sec_rl.data.augmentation import augment_many
 from sec_rl.data.semi_supervised import PseudoLabels
 from sec_rl.tasks import LabelPool
 from sec_rl.training.batching import BatchStream, TokenRows, tokenize
@@ -61,7 +61,8 @@ class ExampleSource:
     def _edited(self, chosen: NDArray[np.int64], augmented: NDArray[np.bool_], strength: float) -> TokenRows:
         plain = self.rows.take(chosen)
         places = np.flatnonzero(augmented)
-        texts = [augment(self.pool.texts[chosen[i]], strength=strength, generator=self.generator) for i in places]
+        plain_texts = [self.pool.texts[chosen[i]] for i in places]
+        texts = augment_many(plain_texts, strength=strength, generator=self.generator)
         pairs = None if self.pool.pairs is None else [self.pool.pairs[chosen[i]] for i in places]
         edited = tokenize(
             self.tokenizer, texts, pairs, max_length=self.max_length, with_segments=plain.segments is not None

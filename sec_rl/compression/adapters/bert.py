@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from torch import Tensor
 from transformers import BertConfig, PreTrainedConfig
 
+from sec_rl.compression.adapters.fields import dense_fields, uniform_fields
 from sec_rl.compression.adapters.naming import rename_to_slim, rename_to_stock, without_prefix
 from sec_rl.compression.slim_config import SlimEncoderConfig
 
@@ -35,7 +36,7 @@ class BertAdapter:
 
     def read_config(self, config: PreTrainedConfig) -> SlimEncoderConfig:
         """Describe a stock BERT as a dense slim encoder."""
-        shared = {name: getattr(config, name) for name in SHARED_FIELDS}
+        shared = dense_fields(config)
         return SlimEncoderConfig(base_model_type=self.model_type, type_vocab_size=config.type_vocab_size, **shared)
 
     def read_weights(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -44,34 +45,13 @@ class BertAdapter:
 
     def write_config(self, config: SlimEncoderConfig) -> PreTrainedConfig:
         """Describe a uniform slim encoder as a stock BERT."""
-        shape = config.shape()
-        present = [layer for layer in shape.layers if layer.present]
-        shared = {name: getattr(config, name) for name in SHARED_FIELDS}
-        shared |= {"num_hidden_layers": len(present), "intermediate_size": len(present[0].neurons)}
         return BertConfig(
             type_vocab_size=config.type_vocab_size,
             architectures=["BertForSequenceClassification"],
-            id2label=config.id2label,
-            label2id=config.label2id,
-            **shared,
+            **uniform_fields(config),
         )
 
     def write_weights(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Name the weights as `BertForSequenceClassification` does."""
         stock = rename_to_stock(state, _NAMES, _LAYER_NAMES, _QKV)
         return {name if name.startswith("classifier") else f"bert.{name}": w for name, w in stock.items()}
-
-
-SHARED_FIELDS = (
-    "vocab_size",
-    "hidden_size",
-    "num_hidden_layers",
-    "num_attention_heads",
-    "intermediate_size",
-    "hidden_act",
-    "hidden_dropout_prob",
-    "layer_norm_eps",
-    "initializer_range",
-    "max_position_embeddings",
-    "pad_token_id",
-)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from transformers import MPNetConfig, PreTrainedConfig
 
-from sec_rl.compression.adapters.bert import SHARED_FIELDS
+from sec_rl.compression.adapters.fields import dense_fields, uniform_fields
 from sec_rl.compression.adapters.naming import rename_to_slim, rename_to_stock, without_prefix
 from sec_rl.compression.slim_config import SlimEncoderConfig
 
@@ -40,12 +40,11 @@ class MPNetAdapter:
 
     def read_config(self, config: PreTrainedConfig) -> SlimEncoderConfig:
         """Describe a stock MPNet as a dense slim encoder."""
-        shared = {name: getattr(config, name) for name in SHARED_FIELDS}
+        shared = dense_fields(config)
         shared["max_position_embeddings"] -= _OFFSET
         return SlimEncoderConfig(
             base_model_type=self.model_type,
             type_vocab_size=0,
-            position_offset=_OFFSET,
             relative_buckets=config.relative_attention_num_buckets,
             **shared,
         )
@@ -65,15 +64,11 @@ class MPNetAdapter:
 
     def write_config(self, config: SlimEncoderConfig) -> PreTrainedConfig:
         """Describe a uniform slim encoder as a stock MPNet."""
-        present = [layer for layer in config.shape().layers if layer.present]
-        shared = {name: getattr(config, name) for name in SHARED_FIELDS}
+        shared = uniform_fields(config)
         shared["max_position_embeddings"] += _OFFSET
-        shared |= {"num_hidden_layers": len(present), "intermediate_size": len(present[0].neurons)}
         return MPNetConfig(
             relative_attention_num_buckets=config.relative_buckets,
             architectures=["MPNetForSequenceClassification"],
-            id2label=config.id2label,
-            label2id=config.label2id,
             **shared,
         )
 
