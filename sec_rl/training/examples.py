@@ -56,7 +56,7 @@ class ExampleSource:
             augmented = np.concatenate([augmented[:keep], np.ones(len(own), bool)])
         if not augmented.any() or levers.augmentation_strength == 0.0:
             return Batch(self.rows.take(chosen), labels, chosen)
-        return Batch(self._edited(chosen, augmented, levers.augmentation_strength), labels, chosen)
+        return Batch(self._edited(chosen, augmented, levers.augmentation_strength), labels, chosen, edited=True)
 
     def _edited(self, chosen: NDArray[np.int64], augmented: NDArray[np.bool_], strength: float) -> TokenRows:
         plain = self.rows.take(chosen)

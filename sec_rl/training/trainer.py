@@ -34,11 +34,13 @@ class Batch:
         rows: token rows.
         labels: (n,) true or pseudo-labels.
         pool_rows: (n,) index of each row in the pool, by which the teacher remembers; None: no teacher is asked.
+        edited: whether some rows are augmented copies, whose tokens are not those the teacher saw.
     """
 
     rows: TokenRows
     labels: NDArray[np.int64]
     pool_rows: NDArray[np.int64] | None
+    edited: bool = False
 
 
 def train_step(
@@ -67,7 +69,9 @@ def train_step(
         teacher_logits, teacher_hidden = teacher.answer(pool, batch.pool_rows)
         taught = distillation_loss(logits, teacher_logits)
         hidden = after.get(teacher.layer)
-        if hidden is not None and hidden.shape == teacher_hidden.shape:
+        # Token states compare token by token: only for the same text, and not where the student's last layer, which
+        # computes its first position alone, has become the matched one.
+        if hidden is not None and not batch.edited and hidden.shape == teacher_hidden.shape:
             taught = taught + HIDDEN_WEIGHT * hidden_loss(hidden, teacher_hidden, inputs["attention_mask"])
         loss = (1.0 - distillation_weight) * loss + distillation_weight * taught
     value = loss.item()
