@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from sec_rl.agents.controllers import ScheduleController
-from sec_rl.agents.episode import Step, run_episode, trajectory_line
+from sec_rl.agents.episode import run_episode, trajectory_line
 from sec_rl.agents.schedules import Schedule
 from sec_rl.backends.bert import BertSession
 from sec_rl.config import RunConfig
 from sec_rl.envs.action import Limits
+from sec_rl.envs.drive import Drive, Step
+from sec_rl.envs.session import OpenedSession
 from sec_rl.errors import InputError
 from sec_rl.measurement.latency import LatencySettings, LatencyTarget, measure_latencies
 from sec_rl.measurement.machine import describe_machine
@@ -64,18 +66,18 @@ def run(
             if on_segment is not None:
                 on_segment(step.metrics, step.structure)
 
-        run_episode(
-            session,
-            opened,
-            controller,
-            initial=controller.initial_ratios(),
+        drive = Drive(
+            OpenedSession(
+                session,
+                opened,
+                opened.validation_accuracy if reference is None else reference["validation_accuracy"],
+            ),
             preference=Preference(),
             limits=Limits(data_min=min(Limits().data_min, controller.initial_ratios().data)),
             levers=config.levers,
-            reference_accuracy=opened.validation_accuracy if reference is None else reference["validation_accuracy"],
-            seed=config.seed,
-            on_step=record,
+            initial=controller.initial_ratios(),
         )
+        run_episode(drive, controller, seed=config.seed, on_step=record)
         closed = session.close(folder / "model")
         settings = LatencySettings(
             threads=threads,
@@ -96,6 +98,7 @@ def run(
             "schedule": config.schedule,
             "seed": config.seed,
             **closed,
+            "rollbacks": drive.rollbacks,
             "latency_ms": latency,
             "latency_table_error": None if predicted is None else predicted / latency["batch32"]["p50"] - 1.0,
             "latency_settings": asdict(settings) | {"spread": spread},

@@ -1,11 +1,17 @@
-"""The action: by how much the next segment's ratios change.
+"""The action: by how much the next segment's ratios change, and in the wider mode how they are realised.
 
 =====  ==============================  =========  ===================================================
 entry  what                            range      1 stands for
 =====  ==============================  =========  ===================================================
 0      change of the data ratio        [-1, 1]    +0.5 of the training pool
 1      change of the compression       [-1, 1]    +0.25 of the dense prunable cost removed
+2      augmentation strength           [-1, 1]    0.3 of a text's words, in half of the batch; -1: none
+3      pseudo-label share              [-1, 1]    half of the batch; -1: none
+4      distillation weight             [-1, 1]    the teacher alone; -1: the labels alone
+5      depth share                     [-1, 1]    whole layers only; -1: width only
 =====  ==============================  =========  ===================================================
+
+Entries 2 to 5 exist with ``action_mode="levers"`` only; they are settings, not changes.
 
 Data and weights must not both shrink hard in one step. When samples and the weights that carry them go together, the
 loss is hard to undo (the "critical double loss" of arXiv 2511.09901): later segments have neither the examples to
@@ -16,17 +22,27 @@ the other way round, is not restricted.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sec_rl.envs.batch import Lanes
 from sec_rl.errors import InputError
-from sec_rl.values import Ratios
+from sec_rl.values import Levers, Ratios
 
+ActionMode = Literal["ratios", "levers"]
 ACTION_NAMES = ("data_change", "compression_change")
+LEVER_NAMES = ("augmentation_strength", "pseudo_label_share", "distillation_weight", "depth_share")
 # Largest change of (data ratio, compression ratio) in one segment.
 ACTION_SCALE = (0.5, 0.25)
+# What a lever's entry of 1 stands for.
+_LEVER_SCALE = (0.3, 0.5, 1.0, 1.0)
+# Share of a batch that is augmented at full strength.
+_AUGMENTED = 0.5
+# Share of a run that is kept for recovery after the last removal that a target forces.
+LANDING = 0.125
 
 
 @dataclass(frozen=True)
@@ -59,6 +75,11 @@ class Limits:
         )
 
 
+def action_names(mode: ActionMode) -> tuple[str, ...]:
+    """Return the names of an action's entries."""
+    return ACTION_NAMES if mode == "ratios" else ACTION_NAMES + LEVER_NAMES
+
+
 def apply_action(ratios: Ratios, action: NDArray[np.floating], limits: Limits) -> Ratios:
     """Return the ratios of the next segment.
 
@@ -70,28 +91,62 @@ def apply_action(ratios: Ratios, action: NDArray[np.floating], limits: Limits) -
     Raises:
         InputError: the action has another shape, or holds NaN or infinity.
     """
-    data, compression = bounded_action(action)
-    target_data = ratios.data + ACTION_SCALE[0] * data
-    target_compression = ratios.compression + ACTION_SCALE[1] * compression
-    return Ratios(
-        min(max(target_data, limits.data_min), limits.data_max),
-        min(max(target_compression, 0.0), limits.compression_max),
-    )
+    check_action(action, "ratios")
+    now = np.array([[ratios.data, ratios.compression]])
+    data, compression = apply_actions(now, np.asarray(action, np.float64)[None], limits)[0]
+    return Ratios(float(data), float(compression))
 
 
-def bounded_action(action: NDArray[np.floating]) -> tuple[float, float]:
-    """Return the action that is really taken: within [-1, 1], joint shrinking within a budget of 1.
+def apply_actions(ratios: NDArray[np.float64], actions: NDArray[np.floating], limits: Limits) -> NDArray[np.float64]:
+    """Return the ratios of many runs' next segments.
+
+    Args:
+        ratios: (lanes, 2) data and compression ratio.
+        actions: (lanes, 2), finite.
+        limits: what the result is clipped to.
+
+    Returns:
+        (lanes, 2).
+    """
+    moved = ratios + np.array(ACTION_SCALE) * bounded_actions(actions)
+    low, high = [limits.data_min, 0.0], [limits.data_max, limits.compression_max]
+    clipped: NDArray[np.float64] = np.clip(moved, low, high)
+    return clipped
+
+
+def bounded_actions(actions: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return the actions that are really taken, (lanes, 2): within [-1, 1], joint shrinking within a budget of 1."""
+    clipped = np.clip(actions.astype(np.float64), -1.0, 1.0)
+    data, compression = clipped.T
+    budget = compression - data
+    over: NDArray[np.bool_] = (data < 0.0) & (compression > 0.0) & (budget > 1.0)
+    return clipped / np.where(over, budget, 1.0)[:, None]
+
+
+def check_action(action: NDArray[np.floating], mode: ActionMode) -> None:
+    """Check an action's shape and values.
 
     Raises:
         InputError: the action has another shape, or holds NaN or infinity.
     """
-    if action.shape != (2,) or not np.isfinite(action).all():
-        raise InputError(f"The action is {action.tolist()}; it must be two finite numbers in [-1, 1].")
-    data, compression = (float(value) for value in np.clip(action.astype(np.float64), -1.0, 1.0))
-    if data < 0.0 < compression and compression - data > 1.0:
-        budget = compression - data
-        return data / budget, compression / budget
-    return data, compression
+    n = len(action_names(mode))
+    if action.shape != (n,) or not np.isfinite(action).all():
+        count = "two" if n == 2 else str(n)
+        raise InputError(f"The action is {action.tolist()}; it must be {count} finite numbers in [-1, 1].")
+
+
+def levers_from(action: NDArray[np.floating], base: Levers) -> Levers:
+    """Return the levers that entries 2 to 5 of an action ask for; those of `base` where it has none.
+
+    Args:
+        action: (2,) or (6,); values beyond [-1, 1] are clipped.
+        base: levers of the run.
+    """
+    if len(action) == len(ACTION_NAMES):
+        return base
+    shares = (np.clip(action[2:].astype(np.float64), -1.0, 1.0) + 1.0) / 2.0
+    settings = {name: float(s * scale) for name, s, scale in zip(LEVER_NAMES, shares, _LEVER_SCALE, strict=True)}
+    return replace(base, **settings, augmentation_share=float(shares[0] * _AUGMENTED))
 
 
 def action_towards(ratios: Ratios, target: Ratios) -> NDArray[np.float32]:
@@ -103,3 +158,27 @@ def action_towards(ratios: Ratios, target: Ratios) -> NDArray[np.float32]:
     change = np.array([target.data - ratios.data, target.compression - ratios.compression])
     action: NDArray[np.float32] = np.clip(change / np.array(ACTION_SCALE), -1.0, 1.0).astype(np.float32)
     return action
+
+
+def compression_window(
+    goal: Lanes, segments_left: Lanes, n_segments: Lanes, compression_max: float
+) -> tuple[Lanes, Lanes]:
+    """Return the lowest and highest compression ratio of the next segment, where targets ask for `goal`.
+
+    A target is where to stop: the ratio never goes beyond what meets every target. And it is kept within reach:
+    the ratio never stays so low that full steps could not arrive `LANDING` of the run before its end.
+
+    Args:
+        goal: (lanes,) smallest ratio that meets every target; NaN without a target.
+        segments_left: (lanes,) segments after the next one.
+        n_segments: (lanes,) segments of the run.
+        compression_max: highest ratio without a target.
+
+    Returns:
+        (lanes,) lowest and (lanes,) highest.
+    """
+    landing = np.ceil(LANDING * n_segments)
+    steps = np.maximum(segments_left - landing, 0.0)
+    free = np.isnan(goal)
+    low = np.where(free, 0.0, np.maximum(goal - ACTION_SCALE[1] * steps, 0.0))
+    return low, np.where(free, compression_max, goal)

@@ -40,7 +40,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from sec_rl.envs.readings import HALVINGS, accuracy, bounded_loss, clipped, log2_ratio
+from sec_rl.envs.batch import Lanes, PreferenceBatch, StateBatch
+from sec_rl.envs.readings import HALVINGS, log2_ratio
 from sec_rl.errors import InputError, unknown_name
 from sec_rl.values import Metrics, Preference
 
@@ -72,8 +73,8 @@ LOW_HIGH: Mapping[str, tuple[float, float]] = {
 }
 OBSERVATION_NAMES: tuple[str, ...] = tuple(LOW_HIGH)
 
-# One segment's accuracy is noisy; three tell a trend and still turn quickly.
-_SLOPE_WINDOW = 3
+
+_LOW, _HIGH = np.array(list(LOW_HIGH.values()), np.float32).T
 _TENTH = 0.1
 _DEFAULT = Preference()
 
@@ -84,8 +85,7 @@ def encode(history: Sequence[Metrics], preference: Preference, *, format_speedup
     Args:
         history: metrics of a session from opening (segment 0) on, oldest first, at least one.
         preference: what the user wants.
-        format_speedup: dense fp32 latency over that of the dense model in the artefact's format, above 0. It comes
-            for free, so the speed-up that is left to pruning is the target divided by it. 1 leaves it all to pruning.
+        format_speedup: see `PreferenceBatch`; 1 leaves all of the target to pruning.
 
     Returns:
         (24,) in the order of `OBSERVATION_NAMES`, within `LOW_HIGH`.
@@ -95,9 +95,63 @@ def encode(history: Sequence[Metrics], preference: Preference, *, format_speedup
     """
     if not history:
         raise InputError("The history is empty; an observation needs the metrics of an opened session.")
-    entries = _state(history) | _wishes(preference, format_speedup)
-    bounded = [clipped(entries[name], low, high, worst=0.0) for name, (low, high) in LOW_HIGH.items()]
-    return np.array(bounded, np.float32)
+    wishes = encode_wishes(PreferenceBatch.of([preference], format_speedup))
+    first: NDArray[np.float32] = encode_batch(StateBatch.of(history), wishes)[0]
+    return first
+
+
+def encode_batch(state: StateBatch, wishes: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the observations of many runs.
+
+    Args:
+        state: where they stand.
+        wishes: (lanes, 10) from `encode_wishes`; it changes only with the preference.
+
+    Returns:
+        (lanes, 24) in the order of `OBSERVATION_NAMES`, within `LOW_HIGH`.
+    """
+    chance = 1.0 / state.n_classes
+    columns = (
+        state.segment / state.n_segments,
+        1.0 / state.n_segments,
+        state.data_ratio,
+        state.compression_ratio,
+        (state.accuracy - chance) / (1.0 - chance),
+        state.accuracy - state.first_accuracy,
+        (state.accuracy - state.best_accuracy) / _TENTH,
+        state.loss,
+        (state.accuracy - state.accuracy_before) / state.span / _TENTH,
+        (state.loss - state.loss_before) / state.span / _TENTH,
+        state.label_fraction,
+        state.passes_fraction,
+        log2_ratio(state.size_ratio) / HALVINGS,
+        log2_ratio(state.latency_ratio) / HALVINGS,
+    )
+    found = np.empty((len(state.segment), len(OBSERVATION_NAMES)))
+    for place, column in enumerate(columns):
+        found[:, place] = column
+    found[:, len(columns) :] = wishes
+    # NaN is an entry's worst value, 0: a fraction that nobody could count.
+    found[np.isnan(found)] = 0.0
+    return np.clip(found, _LOW, _HIGH, out=found).astype(np.float32)
+
+
+def encode_wishes(preference: PreferenceBatch) -> NDArray[np.float32]:
+    """Return the last ten entries of the observations, (lanes, 10)."""
+    speedup, size, drop = preference.target_speedup, preference.target_size_ratio, preference.max_accuracy_drop
+    columns = (
+        *(
+            _share(getattr(preference, name), getattr(_DEFAULT, name))
+            for name in ("accuracy_weight", "size_weight", "latency_weight", "label_weight")
+        ),
+        ~np.isnan(speedup),
+        np.where(np.isnan(speedup), 0.0, -log2_ratio(preference.format_speedup / speedup) / HALVINGS),
+        ~np.isnan(size),
+        np.where(np.isnan(size), 0.0, -log2_ratio(size) / HALVINGS),
+        ~np.isnan(drop),
+        np.where(np.isnan(drop), 0.0, _share(drop, 1.0)),
+    )
+    return np.stack([np.asarray(column, np.float32) for column in columns], axis=1)
 
 
 def read(observation: NDArray[np.floating], name: str) -> float:
@@ -113,50 +167,6 @@ def read(observation: NDArray[np.floating], name: str) -> float:
     return float(observation[OBSERVATION_NAMES.index(name)])
 
 
-def _state(history: Sequence[Metrics]) -> dict[str, float]:
-    now = history[-1]
-    chance = 1.0 / now.n_classes
-    accuracies = [accuracy(metrics) for metrics in history]
-    losses = [bounded_loss(metrics) for metrics in history]
-    return {
-        "progress": now.segment / now.n_segments,
-        "segment_share": 1.0 / now.n_segments,
-        "data_ratio": now.data_ratio,
-        "compression_ratio": now.compression_ratio,
-        "accuracy_over_chance": (accuracies[-1] - chance) / (1.0 - chance),
-        "accuracy_since_first": accuracies[-1] - accuracies[min(1, len(history) - 1)],
-        "accuracy_below_best": (accuracies[-1] - max(accuracies)) / _TENTH,
-        "loss": losses[-1],
-        "accuracy_slope": _slope(accuracies) / _TENTH,
-        "loss_slope": _slope(losses) / _TENTH,
-        "label_fraction": now.label_fraction,
-        "passes_fraction": now.passes_fraction,
-        "log2_size": log2_ratio(now.size_ratio) / HALVINGS,
-        "log2_latency": log2_ratio(now.latency_ratio) / HALVINGS,
-    }
-
-
-def _slope(values: Sequence[float]) -> float:
-    window = values[-_SLOPE_WINDOW - 1 :]
-    return (window[-1] - window[0]) / max(len(window) - 1, 1)
-
-
-def _wishes(preference: Preference, format_speedup: float) -> dict[str, float]:
-    weights = {
-        name: _share(getattr(preference, name), getattr(_DEFAULT, name))
-        for name in ("accuracy_weight", "size_weight", "latency_weight", "label_weight")
-    }
-    speedup, size, drop = preference.target_speedup, preference.target_size_ratio, preference.max_accuracy_drop
-    return weights | {
-        "has_target_speedup": float(speedup is not None),
-        "target_speedup": 0.0 if speedup is None else -log2_ratio(format_speedup / speedup) / HALVINGS,
-        "has_target_size_ratio": float(size is not None),
-        "target_size_ratio": 0.0 if size is None else -log2_ratio(size) / HALVINGS,
-        "has_max_accuracy_drop": float(drop is not None),
-        "max_accuracy_drop": 0.0 if drop is None else _share(drop, 1.0),
-    }
-
-
-def _share(value: float, half: float) -> float:
+def _share(value: Lanes, half: float) -> Lanes:
     """Map [0, inf) to [0, 1) with `half` at 0.5."""
     return value / (value + half)

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+from numpy.typing import NDArray
+
 from sec_rl.values import Metrics
 
 # Ratios are told apart down to one in 2^10, the size of the smallest target a `Preference` takes.
@@ -25,11 +28,11 @@ def bounded_loss(metrics: Metrics) -> float:
     return loss / (loss + math.log(metrics.n_classes))
 
 
-def log2_ratio(ratio: float) -> float:
-    """Return log2 of a size or latency ratio, in [-10, 1]: -1 is a halving; 0 where it is no positive number."""
-    if not (math.isfinite(ratio) and ratio > 0.0):
-        return 0.0
-    return clipped(math.log2(ratio), -HALVINGS, 1.0, worst=0.0)
+def log2_ratio(ratio: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return log2 of size or latency ratios, in [-10, 1]: -1 is a halving; 0 where one is no positive number."""
+    usable = np.isfinite(ratio) & (ratio > 0.0)
+    logs: NDArray[np.float64] = np.clip(np.log2(np.where(usable, ratio, 1.0)), -HALVINGS, 1.0)
+    return logs
 
 
 def clipped(value: float, low: float, high: float, *, worst: float) -> float:

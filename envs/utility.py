@@ -23,13 +23,43 @@ target is a condition and no matter of taste.
 
 from __future__ import annotations
 
-from sec_rl.envs.readings import accuracy, clipped, log2_ratio
+import numpy as np
+
+from sec_rl.envs.batch import Lanes, PreferenceBatch, StateBatch
+from sec_rl.envs.readings import log2_ratio
 from sec_rl.errors import out_of_range
 from sec_rl.values import Metrics, Preference
 
 # A point beyond the allowed drop, or a quarter of a halving short of a target, weighs as much as five points.
 ACCURACY_PENALTY = 5.0
 HALVING_PENALTY = 0.2
+
+
+def utility_terms_batch(
+    state: StateBatch, preference: PreferenceBatch, reference_accuracy: Lanes
+) -> dict[str, Lanes]:
+    """Return the terms that add up to the utility, each (lanes,) and finite.
+
+    Args:
+        state: where the runs stand.
+        preference: weights and targets of each lane.
+        reference_accuracy: (lanes,) validation accuracy of the dense model, in [0, 1]; the same for a whole run.
+    """
+    gain = state.accuracy - reference_accuracy
+    size, latency = -log2_ratio(state.size_ratio), -log2_ratio(state.latency_ratio)
+    wanted_latency = -log2_ratio(preference.format_speedup / preference.target_speedup)
+    wanted_size = -log2_ratio(preference.target_size_ratio)
+    bought = np.clip(np.where(np.isnan(state.label_fraction), 1.0, state.label_fraction), 0.0, 1.0)
+    return {
+        "accuracy": preference.accuracy_weight * gain,
+        "size": preference.size_weight * size,
+        "latency": preference.latency_weight * latency,
+        "labels": preference.label_weight * (1.0 - bought),
+        "missed_accuracy": -ACCURACY_PENALTY
+        * _missing(-gain - preference.max_accuracy_drop / 100.0, preference.max_accuracy_drop),
+        "missed_speedup": -HALVING_PENALTY * _missing(wanted_latency - latency, preference.target_speedup),
+        "missed_size": -HALVING_PENALTY * _missing(wanted_size - size, preference.target_size_ratio),
+    }
 
 
 def utility_terms(
@@ -48,21 +78,9 @@ def utility_terms(
     """
     if not 0.0 <= reference_accuracy <= 1.0:
         raise out_of_range("reference accuracy", reference_accuracy, 0.0, 1.0)
-    gain = accuracy(metrics) - reference_accuracy
-    size, latency = -log2_ratio(metrics.size_ratio), -log2_ratio(metrics.latency_ratio)
-    speedup, size_ratio, drop = preference.target_speedup, preference.target_size_ratio, preference.max_accuracy_drop
-    missing_points = 0.0 if drop is None else max(0.0, -gain - drop / 100.0)
-    missing_speed = 0.0 if speedup is None else max(0.0, -log2_ratio(format_speedup / speedup) - latency)
-    missing_size = 0.0 if size_ratio is None else max(0.0, -log2_ratio(size_ratio) - size)
-    return {
-        "accuracy": preference.accuracy_weight * gain,
-        "size": preference.size_weight * size,
-        "latency": preference.latency_weight * latency,
-        "labels": preference.label_weight * (1.0 - clipped(metrics.label_fraction, 0.0, 1.0, worst=1.0)),
-        "missed_accuracy": -ACCURACY_PENALTY * missing_points,
-        "missed_speedup": -HALVING_PENALTY * missing_speed,
-        "missed_size": -HALVING_PENALTY * missing_size,
-    }
+    wishes = PreferenceBatch.of([preference], format_speedup)
+    terms = utility_terms_batch(StateBatch.of([metrics]), wishes, np.array([reference_accuracy]))
+    return {name: float(value[0]) for name, value in terms.items()}
 
 
 def utility(
@@ -84,3 +102,8 @@ def reward_terms(
     old = utility_terms(before, preference, reference_accuracy, format_speedup=format_speedup)
     new = utility_terms(after, preference, reference_accuracy, format_speedup=format_speedup)
     return {name: new[name] - old[name] for name in new}
+
+
+def _missing(gap: Lanes, target: Lanes) -> Lanes:
+    """Return what is missing to a target: 0 without one and where it is met."""
+    return np.where(np.isnan(target), 0.0, np.maximum(gap, 0.0))

@@ -101,6 +101,19 @@ class Metrics:
 
 
 @dataclass(frozen=True)
+class Forecast:
+    """What a compression ratio would cost, before anything is removed.
+
+    Attributes:
+        size_ratio: predicted artefact bytes over dense fp32 bytes.
+        latency_ratio: predicted time of a batch of 32 over that of the dense model in the same format.
+    """
+
+    size_ratio: float
+    latency_ratio: float
+
+
+@dataclass(frozen=True)
 class Preference:
     """What the user wants of a run: weights of the trade-off, and targets.
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sec_rl.envs import observation
-from sec_rl.envs.action import ACTION_SCALE, Limits, action_towards, apply_action, bounded_action
+from sec_rl.envs.action import ACTION_SCALE, Limits, action_towards, apply_action, bounded_actions
 from sec_rl.envs.observation import LOW_HIGH, OBSERVATION_NAMES, encode, read
 from sec_rl.envs.utility import reward_terms, utility, utility_terms
 from sec_rl.errors import InputError
@@ -164,7 +164,7 @@ def test_actions_stay_within_limits_and_scale(now: Ratios, action: np.ndarray[An
 
 @given(actions)
 def test_data_and_weights_do_not_shrink_hard_together(action: np.ndarray[Any, Any]) -> None:
-    data, compression = bounded_action(action)
+    data, compression = bounded_actions(action[None])[0].tolist()
     clipped = np.clip(action, -1.0, 1.0)
     if clipped[0] < 0.0 < clipped[1]:
         assert compression - data <= 1.0 + 1e-9

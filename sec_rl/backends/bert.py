@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from sec_rl.backends.pruning import PruningState
+from sec_rl.backends.pruning import PruningState, Snapshot, cost_table
 from sec_rl.compression.artefact import save_artefact
+from sec_rl.compression.cost_table import CostTable
 from sec_rl.compression.loading import load_dense
-from sec_rl.compression.sizes import artefact_bytes, dense_bytes
+from sec_rl.compression.sizes import artefact_bytes, dense_bytes, shape_bytes
 from sec_rl.compression.vocabulary import needed_tokens, prune_embeddings, prune_tokenizer
 from sec_rl.config import RunConfig
 from sec_rl.data.semi_supervised import PseudoLabels, pseudo_labels
@@ -31,7 +32,7 @@ from sec_rl.training.optimizer import rate_at, set_rate
 from sec_rl.training.precision import resolve_precision
 from sec_rl.training.teacher import Teacher
 from sec_rl.training.trainer import predict, train_step
-from sec_rl.values import Levers, Metrics, Ratios
+from sec_rl.values import Forecast, Levers, Metrics, Ratios
 
 # Validation inside the loop is bounded to this share of the training work.
 VALIDATION_SHARE = 0.1
@@ -44,17 +45,28 @@ def budget_of(config: RunConfig, pool_size: int) -> int:
     return config.passes or min(max(EPOCHS * pool_size, MIN_PASSES), MAX_PASSES)
 
 
+@dataclass(frozen=True)
+class _Before:
+    """Where a session was before its last segment."""
+
+    snapshot: Snapshot
+    scores: Scores
+    data_ratio: float
+
+
 @dataclass
 class BertSession:
-    """One controlled run of real fine-tuning; see `sec_rl.backends.session.Session` for the order of calls.
+    """One controlled run of real fine-tuning; see `sec_rl.envs.session.Session` for the order of calls.
 
     Attributes:
         config: everything that was asked for.
         task: checked rows.
+        table: time per block of this encoder on this device, where it is known; None: it is measured at opening.
     """
 
     config: RunConfig
     task: Task
+    table: CostTable | None = None
     passes_done: int = 0
     train_seconds: float = 0.0
     scoring_seconds: float = 0.0
@@ -103,10 +115,14 @@ class BertSession:
         )
         n_layers = model.config.num_hidden_layers
         rates = layer_learning_rates(1.0, config.transfer.layer_decay, n_layers)
-        self.pruning = PruningState(model, rates, config.pruning, self.threads, config.latency_sequence_length)
+        table = self.table or cost_table(model, config.pruning, self.threads, config.latency_sequence_length)
+        self.pruning = PruningState(model, rates, config.pruning, table)
         self.teacher: Teacher | None = None
+        self.teacher_accuracy: float | None = None
         self._data_ratio = 0.0
-        return self._metrics(self._score())
+        self._before: _Before | None = None
+        self._scores = self._score()
+        return self._metrics(self._scores)
 
     def advance(self, ratios: Ratios, levers: Levers) -> Metrics:
         """Realise the ratios, train one segment, score validation.
@@ -119,6 +135,7 @@ class BertSession:
         if self._segment >= config.n_segments:
             raise InputError(f"The run has {config.n_segments} segments; all are done.")
         started = time.perf_counter()
+        self._before = _Before(self.pruning.snapshot(self.model), self._scores, self._data_ratio)
         in_use = rows_in_use(
             self.model,
             self.pool,
@@ -134,6 +151,7 @@ class BertSession:
         pseudo = self._pseudo_labels(levers)
         if ratios.compression > 0.0 and self.teacher is None:
             self.teacher = Teacher(self.model, len(self.pool), self.precision)
+            self.teacher_accuracy = self._scores.accuracy
         self.model = self.pruning.realise(self.model, ratios.compression, levers.depth_share)
         self._segment += 1
         target = round(self.budget * self._segment / config.n_segments)
@@ -155,7 +173,28 @@ class BertSession:
             )
             self.passes_done += len(batch.labels)
         self.train_seconds += time.perf_counter() - started
-        return self._metrics(self._score())
+        self._scores = self._score()
+        return self._metrics(self._scores)
+
+    def rollback(self) -> Metrics:
+        """Put weights, structure and optimizer back to where they were before the last segment.
+
+        Raises:
+            InputError: there is no segment to take back.
+        """
+        if self._before is None:
+            raise InputError("There is no segment to roll back.")
+        self.model = self.pruning.restore(self._before.snapshot)
+        self.model.train()
+        self._scores, self._data_ratio = self._before.scores, self._before.data_ratio
+        self._before = None
+        return self._metrics(self._scores)
+
+    def forecast(self, compression: float) -> Forecast:
+        """Predict size and latency at a compression ratio from the table; nothing changes."""
+        shape = self.pruning.shape_at(compression)
+        size_bytes = shape_bytes(self.model.config, shape)
+        return Forecast(size_bytes / self.dense_bytes, self.pruning.latency_ratio_of(shape))
 
     def structure(self) -> dict[str, Any]:
         """Return kept heads and neurons per dense layer."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 
@@ -10,6 +12,7 @@ from sec_rl.compression.allocation import choose_shape
 from sec_rl.compression.cost_table import CostTable, analytic_table, with_bytes
 from sec_rl.compression.importance import ImportanceTracker
 from sec_rl.compression.latency_table import block_models, table_from_times
+from sec_rl.compression.shape import EncoderShape
 from sec_rl.compression.slim_encoder import SlimEncoderForSequenceClassification
 from sec_rl.compression.vault import Vault, build_model
 from sec_rl.config import PruningConfig
@@ -21,6 +24,17 @@ BYTES_SHARE = 0.25
 # The unprunable part's share of a dense layer's time where it is not measured.
 FIXED_SHARE = 0.1
 REFERENCE_BATCH = 32
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A copy of a session's model, structure and optimizer; see `PruningState.snapshot`."""
+
+    shape: EncoderShape
+    weights: dict[str, torch.Tensor]
+    optimizer: dict[str, dict[str, torch.Tensor]]
+    moments: dict[str, dict[str, torch.Tensor]]
+    importance: ImportanceTracker
 
 
 class PruningState:
@@ -38,14 +52,13 @@ class PruningState:
         model: SlimEncoderForSequenceClassification,
         layer_rates: Sequence[float],
         config: PruningConfig,
-        threads: int,
-        length: int,
+        table: CostTable,
     ) -> None:
         dense = model.config
         self._layer_rates = layer_rates
         self.shape = dense.shape()
         self.dense_shape = self.shape
-        self.table = _measured_table(model, threads, length) if config.cost == "latency" else _analytic(model, length)
+        self.table = table
         self._cost = with_bytes(self.table, dense.hidden_size, dense.num_attention_heads, BYTES_SHARE)
         self.importance = ImportanceTracker(self.shape, config.importance)
         self.importance.start_from_weights(model, self.shape)
@@ -70,13 +83,46 @@ class PruningState:
     @property
     def latency_ratio(self) -> float:
         """Predicted time over that of the dense model in the same format."""
-        return self.table.total_cost(self.shape) / self.table.total_cost(self.dense_shape)
+        return self.latency_ratio_of(self.shape)
+
+    def latency_ratio_of(self, shape: EncoderShape) -> float:
+        """Predict the time of a shape over that of the dense model in the same format."""
+        return self.table.total_cost(shape) / self.table.total_cost(self.dense_shape)
+
+    def shape_at(self, ratio: float, depth_share: float = 0.0) -> EncoderShape:
+        """Return the shape that `realise` would give; nothing changes."""
+        return choose_shape(self.shape, self.importance, self._cost, ratio, depth_share=depth_share)
+
+    def snapshot(self, model: SlimEncoderForSequenceClassification) -> Snapshot:
+        """Copy everything that `realise` and training change."""
+        self._vault.absorb(model.state_dict(), self.shape)
+        return Snapshot(
+            self.shape,
+            {name: value.clone() for name, value in self._vault.tensors.items()},
+            optimizer_state(model, self.optimizer),
+            {
+                moment: {name: value.clone() for name, value in vault.tensors.items()}
+                for moment, vault in self._moments.items()
+            },
+            copy.deepcopy(self.importance),
+        )
+
+    def restore(self, snapshot: Snapshot) -> SlimEncoderForSequenceClassification:
+        """Return the model of a snapshot; state and optimizer are as they were then."""
+        self.shape, self.importance = snapshot.shape, snapshot.importance
+        self._vault.tensors = snapshot.weights
+        for moment, tensors in snapshot.moments.items():
+            self._moments[moment].tensors = tensors
+        model = build_model(self._vault, self.shape)
+        steps = max((float(step) for step in snapshot.optimizer["step"].values()), default=0.0)
+        self.optimizer = make_optimizer(model, self._layer_rates, snapshot.optimizer if steps else None)
+        return model
 
     def realise(
         self, model: SlimEncoderForSequenceClassification, ratio: float, depth_share: float
     ) -> SlimEncoderForSequenceClassification:
         """Return a model with `ratio` of the prunable cost removed; the same one when nothing changes."""
-        shape = choose_shape(self.shape, self.importance, self._cost, ratio, depth_share=depth_share)
+        shape = self.shape_at(ratio, depth_share)
         if shape == self.shape:
             return model
         self._vault.absorb(model.state_dict(), self.shape)
@@ -93,19 +139,27 @@ class PruningState:
         return smaller
 
 
-def _measured_table(model: SlimEncoderForSequenceClassification, threads: int, length: int) -> CostTable:
+def cost_table(
+    model: SlimEncoderForSequenceClassification, config: PruningConfig, threads: int, length: int
+) -> CostTable:
+    """Return what blocks of each width cost: measured on this device in int8, or counted.
+
+    Args:
+        model: the dense encoder.
+        config: says which.
+        threads: of onnxruntime.
+        length: tokens per text; the batch holds 32.
+    """
+    if config.cost == "flops":
+        dense = model.config
+        return analytic_table(
+            dense.hidden_size,
+            dense.num_attention_heads,
+            dense.intermediate_size,
+            batch=REFERENCE_BATCH,
+            length=length,
+            fixed_share=FIXED_SHARE,
+        )
     models = block_models(model.config, batch=REFERENCE_BATCH, length=length)
     times = time_onnx_models([m.SerializeToString() for m in models], threads=threads)
     return table_from_times(model.config, times, FIXED_SHARE)
-
-
-def _analytic(model: SlimEncoderForSequenceClassification, length: int) -> CostTable:
-    config = model.config
-    return analytic_table(
-        config.hidden_size,
-        config.num_attention_heads,
-        config.intermediate_size,
-        batch=REFERENCE_BATCH,
-        length=length,
-        fixed_share=FIXED_SHARE,
-    )

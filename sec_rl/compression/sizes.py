@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import torch
+
+from sec_rl.compression.shape import EncoderShape
+from sec_rl.compression.slim_config import SlimEncoderConfig
 from sec_rl.compression.slim_encoder import SlimEncoderForSequenceClassification
 
 
@@ -21,3 +25,9 @@ def artefact_bytes(model: SlimEncoderForSequenceClassification) -> int:
         # Each int8 row carries one fp32 scale.
         total += parameter.numel() + 4 * parameter.shape[0] if is_int8 else 4 * parameter.numel()
     return total
+
+
+def shape_bytes(config: SlimEncoderConfig, shape: EncoderShape) -> int:
+    """Return `artefact_bytes` of a model that would have `shape`, without building its weights."""
+    with torch.device("meta"):
+        return artefact_bytes(SlimEncoderForSequenceClassification(config.with_shape(shape)))

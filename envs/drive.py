@@ -1,0 +1,191 @@
+"""A session under control: actions become segments, metrics become observations and rewards.
+
+This is the one loop body that real training, the simulator, the Gymnasium environment and every controller share::
+
+    open a session: load task and encoder, measure the latency table -> metrics         (the backend)
+    for each segment:
+        observation = encode(metrics so far, preference)
+        action      = controller(observation)                                           (the caller)
+        d, c        = clip(d + action.data), clip(c + action.compression)               (act ...
+        examples    = data levers pick, augment and pseudo-label for d
+        model       = compression levers realise c: structures really go, teacher distils
+        train one segment; evaluate on validation -> metrics
+        reward      = utility(after) - utility(before)                                  ... until here)
+    close: export the artefact, measure IT, write the run folder                        (the caller)
+
+Two guards stand between action and session. Where the preference has targets, the compression ratio neither passes
+the smallest one that meets them nor stays so low that they fall out of reach (`action.compression_window`). And a
+segment after which more than half of what the model had learned over chance is lost is rolled back: the model
+returns to where it was, the segment stays spent, and from then on compression moves in steps half as wide.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sec_rl.envs.action import (
+    ACTION_SCALE,
+    ActionMode,
+    Limits,
+    apply_action,
+    check_action,
+    compression_window,
+    levers_from,
+)
+from sec_rl.envs.observation import encode
+from sec_rl.envs.readings import accuracy
+from sec_rl.envs.session import OpenedSession
+from sec_rl.envs.targets import compression_goal
+from sec_rl.envs.utility import reward_terms
+from sec_rl.values import Levers, Metrics, Preference, Ratios
+
+# Where a controller starts that says nothing else: enough labels to learn from, nothing removed.
+INITIAL = Ratios(0.2, 0.0)
+# A model this close to chance has nothing that could collapse.
+_LEARNED = 0.1
+_LOST_SHARE = 0.5
+
+
+@dataclass(frozen=True)
+class Step:
+    """One line of a trajectory.
+
+    Attributes:
+        metrics: state after the segment; segment 0 is the opened session.
+        structure: what is left of each layer, see `Session.structure`.
+        levers: how the segment realised its ratios.
+        observation: what the controller saw before the segment; None for segment 0.
+        action: what it answered; None for segment 0.
+        target: the ratios that were asked of the session; None for segment 0.
+        reward_terms: by how much the segment changed each term of the utility; None for segment 0.
+        rolled_back: whether accuracy collapsed and the model returned to the segment before.
+    """
+
+    metrics: Metrics
+    structure: dict[str, Any]
+    levers: Levers
+    observation: NDArray[np.float32] | None = None
+    action: NDArray[np.float32] | None = None
+    target: Ratios | None = None
+    reward_terms: dict[str, float] | None = None
+    rolled_back: bool = False
+
+    @property
+    def reward(self) -> float | None:
+        """Sum of the reward's terms; None for segment 0."""
+        return None if self.reward_terms is None else sum(self.reward_terms.values())
+
+
+class Drive:
+    """An opened session, and everything needed to steer it.
+
+    Args:
+        opened: the session.
+        preference: weights and targets; part of the observation and of the reward.
+        limits: where the ratios may go.
+        levers: how segments realise their ratios, where the action does not say.
+        initial: ratios that the first action starts from, since an opened session uses no data yet.
+        action_mode: layout of the action.
+    """
+
+    def __init__(
+        self,
+        opened: OpenedSession,
+        *,
+        preference: Preference,
+        limits: Limits,
+        levers: Levers,
+        initial: Ratios = INITIAL,
+        action_mode: ActionMode = "ratios",
+    ) -> None:
+        self._opened = opened
+        self._preference, self._limits, self._levers, self._mode = preference, limits, levers, action_mode
+        self._ratios = initial
+        self._step_scale = 1.0
+        self.rollbacks = 0
+        self.history = [opened.metrics]
+        self._observation = self._encode()
+
+    @property
+    def done(self) -> bool:
+        """Whether every segment is spent."""
+        return self.history[-1].segment >= self.history[-1].n_segments
+
+    def opening(self) -> Step:
+        """Return the trajectory's line of the opened session."""
+        return Step(self._opened.metrics, self._opened.session.structure(), self._levers)
+
+    def observe(self) -> NDArray[np.float32]:
+        """Return the observation, (24,)."""
+        return self._observation
+
+    def act(self, action: NDArray[np.floating]) -> Step:
+        """Take one segment.
+
+        Args:
+            action: (2,) or (6,) in [-1, 1], as the mode says.
+
+        Raises:
+            InputError: the action has another shape or is not finite, or every segment is spent.
+        """
+        check_action(action, self._mode)
+        session, before, observation = self._opened.session, self.history[-1], self._observation
+        levers = levers_from(action, self._levers)
+        target = self._guarded(apply_action(self._ratios, action[:2], self._limits))
+        after = session.advance(target, levers)
+        rolled_back = collapsed(before, after)
+        if rolled_back:
+            after = session.rollback()
+            self.rollbacks += 1
+            self._step_scale /= 2.0
+        terms = reward_terms(
+            before,
+            after,
+            self._preference,
+            self._opened.reference_accuracy,
+            format_speedup=self._opened.format_speedup,
+        )
+        self.history.append(after)
+        self._observation = self._encode()
+        # Labels come whole and structures in steps of a head: the next action starts from what was really reached.
+        self._ratios = Ratios(after.data_ratio, after.compression_ratio)
+        return Step(
+            after,
+            session.structure(),
+            levers,
+            observation,
+            np.asarray(action, np.float32),
+            target,
+            terms,
+            rolled_back,
+        )
+
+    def _encode(self) -> NDArray[np.float32]:
+        return encode(self.history, self._preference, format_speedup=self._opened.format_speedup)
+
+    def _guarded(self, wanted: Ratios) -> Ratios:
+        before = self.history[-1]
+        left = before.n_segments - before.segment - 1
+        now = self._ratios.compression
+        highest = now + self._step_scale * ACTION_SCALE[1]
+        compression = min(wanted.compression, highest)
+        # Which structures are worth keeping changes while the model learns, and with it what a ratio costs in time.
+        goal = compression_goal(self._opened, self._preference, self._limits.compression_max)
+        if goal is None:
+            return Ratios(wanted.data, compression)
+        goals, lefts, totals = (np.array([float(value)]) for value in (goal, left, before.n_segments))
+        low, high = compression_window(goals, lefts, totals, self._limits.compression_max)
+        # What is removed already stays: structures come whole, so a goal may be passed by less than one of them.
+        compression = min(max(compression, float(low[0])), max(float(high[0]), min(now, wanted.compression)))
+        return Ratios(wanted.data, compression)
+
+
+def collapsed(before: Metrics, after: Metrics) -> bool:
+    """Return whether more than half of what was learned over chance is gone."""
+    chance = 1.0 / before.n_classes
+    old, new = ((accuracy(metrics) - chance) / (1.0 - chance) for metrics in (before, after))
+    return old > _LEARNED and new < _LOST_SHARE * old
