@@ -14,7 +14,7 @@ target_data, target_compression            the ratios that were asked of the ses
 augmentation_strength .. depth_share       the five `Levers` of the segment
 data_ratio .. seconds          `Metrics` after the segment, see `sec_rl.values`; all but `source`
 rolled_back                    whether accuracy collapsed and the model returned to the segment before
-final_accuracy, final_loss     of the finished model on the whole validation split; the same in every row of an episode
+final_accuracy, final_loss     of the finished model on the whole validation split; one value per episode
 =============================  ===================================================================================
 
 Accuracy within an episode is of a sample of the validation split that is the same for all episodes of a task, so that
