@@ -60,3 +60,32 @@ class ScheduleController:
         data = read(observation, "data_ratio")
         now = Ratios(data, read(observation, "compression_ratio")) if data > 0.0 else schedule(0.0)
         return action_towards(now, target)
+
+
+@dataclass
+class RandomWalk:
+    """Actions that wander: it explores what schedules never do, and turns back as often as it goes on.
+
+    Each entry is a first-order autoregressive walk around a drift of its own that is drawn anew for every run, so
+    that some runs compress early, some late, and some give back what they took.
+
+    Attributes:
+        persistence: share of an action that carries over to the next, in [0, 1).
+        spread: standard deviation of the fresh part.
+    """
+
+    persistence: float = 0.6
+    spread: float = 0.4
+
+    def reset(self, seed: int) -> None:
+        """Draw the walk of the next run."""
+        self._generator = np.random.default_rng(seed)
+        self._drift = self._generator.uniform([-0.1, -0.2], [0.3, 0.5])
+        self._wander = np.zeros(2)
+
+    def __call__(self, observation: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the next action of the walk, (2,) in [-1, 1]; what is observed does not matter."""
+        fresh = self._generator.normal(0.0, self.spread, 2)
+        self._wander = self.persistence * self._wander + fresh
+        action: NDArray[np.float32] = np.clip(self._drift + self._wander, -1.0, 1.0).astype(np.float32)
+        return action

@@ -58,6 +58,7 @@ class RunConfig(BaseModel):
         max_length: longest text in tokens; longer ones are cut.
         selection: how labels are chosen when they are bought.
         levers: per-technique settings.
+        validation_rows: rows scored after each segment; None: what a tenth of the training work can afford.
         pseudo_label_threshold: confidence a pseudo-label must exceed, in [0.5, 1).
         transfer: starting weights and learning rates per layer.
         pruning: how structures are chosen.
@@ -83,6 +84,7 @@ class RunConfig(BaseModel):
     max_length: int = Field(default=128, ge=8, le=512)
     selection: Literal["random", "margin", "entropy", "badge", "kmeans"] = "margin"
     levers: Levers = Levers()
+    validation_rows: PositiveInt | None = None
     pseudo_label_threshold: float = Field(default=0.9, ge=0.5, lt=1.0)
     transfer: TransferConfig = TransferConfig()
     pruning: PruningConfig = PruningConfig()

@@ -98,7 +98,8 @@ class BertSession:
         self.rows = self._tokenize(pool)
         self.budget = budget_of(config, len(pool))
         generator = np.random.default_rng([config.seed, 1])
-        n_seen = max(MIN_VALIDATION, int(VALIDATION_SHARE * 3 * self.budget / config.n_segments))
+        affordable = max(MIN_VALIDATION, int(VALIDATION_SHARE * 3 * self.budget / config.n_segments))
+        n_seen = config.validation_rows or affordable
         seen = generator.permutation(len(self.task.validation))[:n_seen]
         self.validation = self.task.validation.take(np.sort(seen))
         self.validation_rows = self._tokenize(self.validation)
@@ -233,6 +234,11 @@ class BertSession:
             "macro_f1": plain_test.macro_f1,
         }
         return closed | {"fp32": closed | exact}
+
+    def score(self, split: Split) -> Scores:
+        """Score the model as it stands, in fp32, on a whole split."""
+        probabilities, _ = predict(self.model, self._tokenize(split), "fp32")
+        return classification_scores(probabilities, split.labels)
 
     def _tokenize(self, split: Split) -> TokenRows:
         return tokenize(

@@ -138,6 +138,66 @@ def compare(*runs: Path, out: Path | None = None, seed: int = 0, quiet: bool = F
 
 
 @app.command
+def collect(
+    *,
+    task: list[str],
+    out: Path,
+    episodes: int = 170,
+    encoder: str = "minilm-l6",
+    policy: Path | None = None,
+    workers: int = 1,
+    threads: int = 1,
+    seed: int = 0,
+    quick: bool = False,
+    quiet: bool = False,
+) -> None:
+    """Record real episodes under exploring controllers; the same command resumes.
+
+    Example: sec-rl collect --task sms-spam --task questions --episodes 24 --workers 2 --out runs/traces
+
+    Parameters
+    ----------
+    task
+        Packaged name, folder, or hub:NAME[/CONFIG]; give one flag per task.
+    out
+        Folder of the episodes; `episodes.parquet` in it is the table.
+    episodes
+        Episodes of the whole collection, about a minute of one core each.
+    encoder
+        Packaged name, local directory, or hub id.
+    policy
+        Policy of an earlier round, which drives a quarter of the wandering episodes.
+    workers
+        Processes that record side by side.
+    threads
+        Threads of each.
+    seed
+        Decides which episodes are recorded.
+    quick
+        Two episodes per task, to see that everything works.
+    quiet
+        Print nothing but errors.
+    """
+    from sec_rl.agents.collect import collect as collect_all
+    from sec_rl.cli.printing import CollectionPrinter
+
+    printer = CollectionPrinter(quiet=quiet)
+    n_episodes = 2 * len(task) if quick else episodes
+    table = collect_all(
+        task,
+        n_episodes,
+        out,
+        encoder=encoder,
+        workers=workers,
+        threads=threads,
+        seed=seed,
+        policy=policy,
+        on_episode=printer.episode,
+    )
+    printer.done(out, table)
+
+
+@app.command
 def tasks(*, seed: int = 0, quiet: bool = False) -> None:
     """List the packaged tasks.
 

@@ -6,13 +6,18 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 
 from sec_rl.report.cells import clock_doubt
 from sec_rl.values import Metrics
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from sec_rl.agents.collect import Recorded
 
 PLAIN_WIDTH = 140
 
@@ -40,6 +45,29 @@ class RunPrinter:
     def result(self, folder: Path, result: Mapping[str, Any]) -> None:
         """Print the table against the dense model."""
         print_comparison({str(folder): result}, self._console)
+
+
+class CollectionPrinter:
+    """Prints one line per recorded episode, with the time that is left."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._console = _console(quiet=quiet)
+
+    def episode(self, recorded: Recorded) -> None:
+        """Print a finished episode."""
+        self._console.print(
+            f"episode {recorded.done:>3}/{recorded.total}  {recorded.name:<28}  accuracy {recorded.accuracy:.1%}  "
+            f"{recorded.seconds_left / 60:.0f} min left"
+        )
+
+    def done(self, out: Path, table: pd.DataFrame) -> None:
+        """Print what the folder holds now."""
+        episodes = table.drop_duplicates("episode")
+        self._console.print(
+            f"{len(episodes)} episodes on {episodes['task'].nunique()} tasks, {len(table)} rows: "
+            f"{out / 'episodes.parquet'}",
+            markup=False,
+        )
 
 
 def print_comparison(results: Mapping[str, Mapping[str, Any]], console: Console | None = None) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +35,16 @@ class CostTable:
     last_ffn: Curve
     fixed: float
     unit: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the table, JSON-ready."""
+        return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> CostTable:
+        """Return the table that `to_dict` wrote."""
+        arrays = {name: np.asarray(value) for name, value in values.items() if isinstance(value, list)}
+        return cls(**(dict(values) | arrays))
 
     def layer_cost(self, layer: LayerShape, *, last: bool) -> float:
         """Return the cost of one layer; a dropped one costs nothing."""
@@ -106,3 +118,7 @@ def with_bytes(table: CostTable, hidden: int, heads: int, share: float) -> CostT
         (1.0 - share) * table.fixed / time,
         "relative",
     )
+
+
+def _plain(value: Any) -> Any:
+    return value.tolist() if isinstance(value, np.ndarray) else value

@@ -1,0 +1,159 @@
+"""Recording many episodes: parallel over processes, one file each, so that a collection resumes where it stopped."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from sec_rl.agents.controllers import Controller
+from sec_rl.agents.episode_plan import EpisodeSpec, plan_episodes
+from sec_rl.agents.traces import check_traces
+from sec_rl.compression.cost_table import CostTable
+from sec_rl.errors import InputError, SecRlError
+from sec_rl.run_folder import write_atomically
+
+EPISODES, PARTS, PLAN, TABLE = "episodes.parquet", "parts", "plan.json", "latency_table.json"
+
+
+class CollectionError(SecRlError):
+    """An episode could not be recorded; what is finished is kept."""
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """One finished episode, as a line of progress.
+
+    Attributes:
+        done: episodes finished, `total`: of the whole collection.
+        name: of this one.
+        accuracy: at its end.
+        seconds_left: of the whole collection, as estimated from what this process has seen.
+    """
+
+    done: int
+    total: int
+    name: str
+    accuracy: float
+    seconds_left: float
+
+
+def collect(
+    tasks: Sequence[str],
+    n_episodes: int,
+    out: Path,
+    *,
+    encoder: str = "minilm-l6",
+    workers: int = 1,
+    threads: int = 1,
+    seed: int = 0,
+    policy: Path | None = None,
+    on_episode: Callable[[Recorded], None] | None = None,
+) -> pd.DataFrame:
+    """Record episodes under exploring controllers.
+
+    Args:
+        tasks: as `load_task` takes them.
+        n_episodes: of the whole collection; those that `out` holds already are kept, and more may be asked for later.
+        out: folder; `episodes.parquet` in it is the table, see `sec_rl.agents.traces`.
+        encoder: as `sec-rl run` takes it.
+        workers: processes.
+        threads: of torch in each.
+        seed: decides the plan.
+        policy: folder of a policy of an earlier round, which drives a quarter of the wandering episodes.
+        on_episode: called after each episode.
+
+    Returns:
+        all episodes.
+
+    Raises:
+        InputError: nothing was asked for, or `out` holds a collection of another plan.
+        CollectionError: an episode failed, or its process died; starting again resumes.
+    """
+    plan = plan_episodes(tasks, n_episodes, seed, with_policy=policy is not None)
+    parts = out / PARTS
+    parts.mkdir(parents=True, exist_ok=True)
+    _keep_plan(out, {"seed": seed, "encoder": encoder, "tasks": [Path(t).name for t in tasks]})
+    table = _latency_table(out, encoder)
+    missing = [spec for spec in plan if not (parts / f"{spec.name}.parquet").exists()]
+    started, report = time.monotonic(), on_episode or (lambda _: None)
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(max_workers=workers, mp_context=context) as pool:
+        futures: dict[Future[float], EpisodeSpec] = {
+            pool.submit(_record_one, spec, encoder, table, threads, policy, parts): spec for spec in missing
+        }
+        try:
+            for count, future in enumerate(as_completed(futures), 1):
+                accuracy = future.result()
+                left = (time.monotonic() - started) / count * (len(missing) - count)
+                done = len(plan) - len(missing) + count
+                report(Recorded(done, len(plan), futures[future].name, accuracy, left))
+        except BrokenProcessPool as error:
+            raise CollectionError("A recording process died; the same command resumes where it stopped.") from error
+        finally:
+            pool.shutdown(cancel_futures=True)
+    frames = [pd.read_parquet(parts / f"{spec.name}.parquet") for spec in plan]
+    whole = check_traces(pd.concat(frames, ignore_index=True), str(out))
+    _write_parquet(whole, out / EPISODES)
+    return whole
+
+
+def _record_one(
+    spec: EpisodeSpec, encoder: str, table: CostTable, threads: int, policy: Path | None, parts: Path
+) -> float:
+    """Record one episode in a worker process; return its final accuracy."""
+    from sec_rl.agents.record import record_episode
+
+    driver: Controller | None = None
+    if policy is not None:
+        from sec_rl.agents.policy import load_policy
+
+        driver = load_policy(policy)
+    rows = record_episode(spec, encoder, table, threads=threads, policy=driver)
+    _write_parquet(rows, parts / f"{spec.name}.parquet")
+    return float(rows["final_accuracy"].iloc[0])
+
+
+def _write_parquet(rows: pd.DataFrame, path: Path) -> None:
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    rows.to_parquet(aside, index=False, compression="zstd")
+    aside.replace(path)
+
+
+def _keep_plan(out: Path, asked: dict[str, object]) -> None:
+    """Write down what the plan was drawn from, or refuse another."""
+    path = out / PLAN
+    if not path.exists():
+        write_atomically(path, json.dumps(asked, indent=1) + "\n")
+        return
+    known = json.loads(path.read_text(encoding="utf-8"))
+    for key, value in asked.items():
+        if known.get(key) != value:
+            raise InputError(
+                f"{str(out)!r} holds a collection with {key} {known.get(key)!r}; this one has {value!r}."
+            )
+
+
+def _latency_table(out: Path, encoder: str) -> CostTable:
+    """Return the collection's table, measured once: processes side by side would only measure each other."""
+    path = out / TABLE
+    if path.exists():
+        return CostTable.from_dict(json.loads(path.read_text(encoding="utf-8")))
+    from sec_rl.backends.pruning import cost_table
+    from sec_rl.compression.loading import load_dense
+    from sec_rl.config import PruningConfig
+    from sec_rl.encoders import resolve_encoder
+    from sec_rl.measurement.machine import usable_cores
+
+    model, _ = load_dense(resolve_encoder(encoder), ("no", "yes"), 0)
+    table = cost_table(model, PruningConfig(), usable_cores(), length=32)
+    write_atomically(path, json.dumps(table.to_dict()) + "\n")
+    return table
