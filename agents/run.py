@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from sec_rl.agents.controllers import ScheduleController
+from sec_rl.agents.policy import load_policy
+
+from sec_rl.agents.controllers import Controller, ScheduleController
 from sec_rl.agents.episode import run_episode, trajectory_line
+from sec_rl.agents.latency_scale import scale_latency
 from sec_rl.agents.schedules import Schedule
+from sec_rl.agents.shipped import shipped_policy
+from sec_rl.agents.targets_report import aimed, check_reach, targets_report
 from sec_rl.backends.bert import BertSession
 from sec_rl.config import RunConfig
 from sec_rl.envs.action import Limits
-from sec_rl.envs.drive import Drive, Step
+from sec_rl.envs.drive import INITIAL, Drive, Step
 from sec_rl.envs.session import OpenedSession
 from sec_rl.errors import InputError
 from sec_rl.measurement.latency import LatencySettings, LatencyTarget, measure_latencies
@@ -22,7 +28,7 @@ from sec_rl.report.model_card import write_model_card
 from sec_rl.report.run_page import write_report
 from sec_rl.run_folder import append_line, open_run_folder, read_result, write_config, write_result
 from sec_rl.tasks import load_task
-from sec_rl.values import Metrics, Preference
+from sec_rl.values import Metrics, Preference, Ratios
 
 OnSegment = Callable[[Metrics, dict[str, Any]], None]
 
@@ -48,15 +54,26 @@ def run(
         InputError: something that was given cannot be used; no folder is left behind.
         RunFolderError: `out` is taken.
     """
+    started = time.perf_counter()
     task = load_task(config.task, seed=config.seed)
     reference = _reference(config)
-    schedule = Schedule(config.schedule, config.data_ratio, config.compression_ratio, config.seed, config.n_segments)
-    controller = ScheduleController(schedule)
+    controller, initial = _controller(config)
     session = BertSession(config, task)
-    opened = session.open()
+    metrics = session.open()
     if reference is not None:
         _check_passes(reference, session)
     threads = session.threads
+    wanted = aimed(config.preference)
+    opened = OpenedSession(
+        session,
+        metrics,
+        metrics.validation_accuracy if reference is None else reference["validation_accuracy"],
+        1.0 if wanted.target_speedup is None else scale_latency(session, rounds=config.latency_rounds),
+    )
+    limits = Limits(data_min=min(Limits().data_min, initial.data))
+    check_reach(opened, wanted, limits.compression_max)
+    drive = Drive(opened, preference=wanted, limits=limits, levers=config.levers, initial=initial)
+    opening_seconds = time.perf_counter() - started
     with open_run_folder(out, overwrite=overwrite) as folder:
         machine = describe_machine(threads)
         write_config(folder, config.model_dump() | {"resolved": {"passes": session.budget, "machine": machine}})
@@ -66,18 +83,11 @@ def run(
             if on_segment is not None:
                 on_segment(step.metrics, step.structure)
 
-        drive = Drive(
-            OpenedSession(
-                session,
-                opened,
-                opened.validation_accuracy if reference is None else reference["validation_accuracy"],
-            ),
-            preference=Preference(),
-            limits=Limits(data_min=min(Limits().data_min, controller.initial_ratios().data)),
-            levers=config.levers,
-            initial=controller.initial_ratios(),
-        )
+        looped = time.perf_counter()
         run_episode(drive, controller, seed=config.seed, on_step=record)
+        loop_seconds = time.perf_counter() - looped
+        accuracy = drive.history[-1].validation_accuracy
+        closing = time.perf_counter()
         closed = session.close(folder / "model")
         settings = LatencySettings(
             threads=threads,
@@ -86,8 +96,11 @@ def run(
             max_rounds=2 * config.latency_rounds,
         )
         latency, dense_latency, spread = measure_artefact(folder, session.source, task.n_classes, settings)
+        closing_seconds = time.perf_counter() - closing
         if config.dense_reference == "train":
-            dense_config = config.model_copy(update={"schedule": "dense", "dense_reference": "none"})
+            dense_config = config.model_copy(
+                update={"schedule": "dense", "dense_reference": "none", "preference": Preference(), "data_ratio": 1.0}
+            )
             reference = run(dense_config, folder / "dense-reference", overwrite=True)
         predicted = closed["predicted_latency_ms"]
         result = {
@@ -96,6 +109,8 @@ def run(
             "task_fingerprint": task.fingerprint,
             "encoder": config.encoder,
             "schedule": config.schedule,
+            "policy": config.policy,
+            "preference": asdict(config.preference),
             "seed": config.seed,
             **closed,
             "rollbacks": drive.rollbacks,
@@ -104,12 +119,37 @@ def run(
             "latency_settings": asdict(settings) | {"spread": spread},
             "machine": machine,
             "notes": [*task.notes, *session.notes],
+            "seconds": {
+                "opening": opening_seconds,
+                "training": session.train_seconds,
+                "scoring": session.scoring_seconds,
+                # Whatever else the loop did: observations, the controller, bookkeeping.
+                "control": loop_seconds - session.train_seconds - session.scoring_seconds,
+                "closing": closing_seconds,
+            },
             "dense": _dense(session, reference, dense_latency),
         }
+        result["targets"] = targets_report(
+            config.preference,
+            result,
+            accuracy=accuracy if reference is None else closed["validation_accuracy"],
+            reference_accuracy=session.teacher_accuracy if reference is None else reference["validation_accuracy"],
+        )
         write_result(folder, result)
         write_model_card(folder, task.label_names)
         write_report(folder)
     return result
+
+
+def _controller(config: RunConfig) -> tuple[Controller, Ratios]:
+    """Return what drives a run, and the ratios that its first action starts from."""
+    if config.schedule == "policy":
+        return load_policy(shipped_policy() if config.policy is None else Path(config.policy)), INITIAL
+    if config.policy is not None:
+        raise InputError(f"The schedule {config.schedule!r} takes no policy; give --schedule policy or use replay.")
+    schedule = Schedule(config.schedule, config.data_ratio, config.compression_ratio, config.seed, config.n_segments)
+    controller = ScheduleController(schedule)
+    return controller, controller.initial_ratios()
 
 
 def measure_artefact(

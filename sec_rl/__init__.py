@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import ModuleType
+
 import wrapt
 
 __version__ = "0.1.0"
@@ -15,3 +17,9 @@ def _register_slim_encoder(_module: object) -> None:
     from sec_rl.compression.registration import register
 
     register()
+
+
+@wrapt.when_imported("gymnasium")
+def _register_environment(module: ModuleType) -> None:
+    # The same for Gymnasium: it learns of the environment when somebody imports it, before or after this package.
+    module.register(id="sec_rl/Synergy-v0", entry_point="sec_rl.agents.gym_entry:make_synergy")

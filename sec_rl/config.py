@@ -6,9 +6,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
-from sec_rl.values import Levers
+from sec_rl.values import Levers, Preference
 
-Schedule = Literal["dense", "fixed", "cubic", "random"]
+Schedule = Literal["dense", "fixed", "cubic", "random", "policy"]
 
 
 class TransferConfig(BaseModel):
@@ -48,7 +48,9 @@ class RunConfig(BaseModel):
     Attributes:
         task: packaged name, folder, or `hub:NAME[/CONFIG]`.
         encoder: packaged name, local directory, or hub id.
-        schedule: what drives the run when no policy does.
+        schedule: what drives the run.
+        policy: folder of the policy that drives it, with the schedule `policy` only; None: the shipped one.
+        preference: weights and targets; a policy trades them off, and targets bound every schedule's compression.
         data_ratio: share of the pool's labels the schedule ends at, in (0, 1].
         compression_ratio: share of the prunable cost the schedule ends without, in [0, 0.95].
         passes: budget of example passes; None: two epochs of the pool, between 3,200 and 24,000.
@@ -75,6 +77,8 @@ class RunConfig(BaseModel):
     task: str
     encoder: str = "minilm-l6"
     schedule: Schedule = "cubic"
+    policy: str | None = None
+    preference: Preference = Preference()
     data_ratio: float = Field(default=1.0, gt=0.0, le=1.0)
     compression_ratio: float = Field(default=0.5, ge=0.0, le=0.95)
     passes: PositiveInt | None = None

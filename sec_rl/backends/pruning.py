@@ -93,6 +93,26 @@ class PruningState:
         """Return the shape that `realise` would give; nothing changes."""
         return choose_shape(self.shape, self.importance, self._cost, ratio, depth_share=depth_share)
 
+    def preview(
+        self, model: SlimEncoderForSequenceClassification, shape: EncoderShape
+    ) -> SlimEncoderForSequenceClassification:
+        """Return a model of another shape with the present weights; the session's own stays as it is."""
+        self._vault.absorb(model.state_dict(), self.shape)
+        return build_model(self._vault, shape)
+
+    def fit_table(self, dense_ms: float, shape: EncoderShape, shape_ms: float) -> None:
+        """Fit what is fixed, and the scale of the blocks, to the times of two whole models.
+
+        Args:
+            dense_ms: of the dense model.
+            shape: of the other; `shape_ms`: its time.
+        """
+        dense_blocks, blocks = self.table.prunable_cost(self.dense_shape), self.table.prunable_cost(shape)
+        # A noisy clock must not make blocks free, or what is fixed negative.
+        scale = max((dense_ms - shape_ms) / (dense_blocks - blocks), 0.1 * dense_ms / dense_blocks)
+        scale = min(scale, dense_ms / dense_blocks)
+        self.table = self.table.scaled(scale, dense_ms - scale * dense_blocks)
+
     def snapshot(self, model: SlimEncoderForSequenceClassification) -> Snapshot:
         """Copy everything that `realise` and training change."""
         self._vault.absorb(model.state_dict(), self.shape)

@@ -14,6 +14,9 @@ from sec_rl.cli.config_file import config_sources
 from sec_rl.cli.one_line import one_line
 from sec_rl.config import RunConfig
 from sec_rl.errors import InputError, SecRlError
+from sec_rl.values import Preference
+
+QUICK_PASSES = 640
 
 app = App(
     name="sec-rl",
@@ -61,6 +64,80 @@ def run(
     from sec_rl.agents.run import run as run_one
     from sec_rl.cli.printing import RunPrinter
 
+    printer = RunPrinter(quiet=quiet)
+    result = run_one(config, out, overwrite=overwrite, on_segment=printer.segment)
+    printer.result(out, result)
+
+
+@app.command
+def replay(
+    *,
+    task: str,
+    out: Path,
+    policy: Path | None = None,
+    encoder: str = "minilm-l6",
+    target_speedup: float | None = None,
+    target_size_ratio: float | None = None,
+    max_accuracy_drop: float | None = None,
+    passes: int | None = None,
+    dense_reference: str = "none",
+    threads: int | None = None,
+    seed: int = 0,
+    overwrite: bool = False,
+    quick: bool = False,
+    quiet: bool = False,
+) -> None:
+    """Let a learned policy drive real training on a task, export a small int8 model, and measure it.
+
+    Example: sec-rl replay --task movie-reviews --target-speedup 8 --out runs/fast
+
+    Parameters
+    ----------
+    task
+        Packaged name, folder, or hub:NAME[/CONFIG].
+    out
+        Run folder to create.
+    policy
+        Policy folder; by default the one that ships with the package.
+    encoder
+        Packaged name, local directory, or hub id.
+    target_speedup
+        Dense fp32 latency over the model's to reach, at batch 32, such as 8.
+    target_size_ratio
+        Bytes of the model over those of the dense fp32 model to reach, such as 0.1.
+    max_accuracy_drop
+        Points of accuracy that may be lost against the dense model.
+    passes
+        Budget of example passes; by default two epochs of the pool, between 3,200 and 24,000.
+    dense_reference
+        `none`, `train` (a dense model with the same passes, too), or the folder of such a run.
+    threads
+        Threads of torch and onnxruntime; by default every core this process may use.
+    seed
+        Seed of every generator.
+    overwrite
+        Replace an earlier run in that folder.
+    quick
+        A twentieth of the usual training, to see that everything works.
+    quiet
+        Print nothing but errors.
+    """
+    from sec_rl.agents.run import run as run_one
+    from sec_rl.cli.printing import RunPrinter
+
+    config = RunConfig(
+        task=task,
+        encoder=encoder,
+        schedule="policy",
+        policy=None if policy is None else str(policy),
+        preference=Preference(
+            target_speedup=target_speedup, target_size_ratio=target_size_ratio, max_accuracy_drop=max_accuracy_drop
+        ),
+        passes=QUICK_PASSES if quick else passes,
+        dense_reference=dense_reference,
+        threads=threads,
+        seed=seed,
+    )
     printer = RunPrinter(quiet=quiet)
     result = run_one(config, out, overwrite=overwrite, on_segment=printer.segment)
     printer.result(out, result)

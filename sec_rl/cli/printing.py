@@ -45,6 +45,8 @@ class RunPrinter:
     def result(self, folder: Path, result: Mapping[str, Any]) -> None:
         """Print the table against the dense model."""
         print_comparison({str(folder): result}, self._console)
+        for line in result["targets"]:
+            self._console.print(target_line(line))
 
 
 class CollectionPrinter:
@@ -83,6 +85,13 @@ def print_comparison(results: Mapping[str, Mapping[str, Any]], console: Console 
         doubt = clock_doubt(result)
         if doubt is not None:
             console.print(f"{name}: {doubt}", markup=False)
+
+
+def target_line(line: Mapping[str, Any]) -> str:
+    """Return a target of a result in words."""
+    reached = "not measured" if line["reached"] is None else f"{line['reached']:.3g}"
+    met = "met" if line["met"] else "NOT met"
+    return f"{line['target'].replace('_', ' ')}: asked {line['asked']:g}, reached {reached}: {met}"
 
 
 def print_tasks(*, names_only: bool) -> None:

@@ -22,6 +22,8 @@ NEURON_GROUP = 32
 _GRID = 2000
 # Least importance of a structure: among structures that seem worthless, fewer removals are better than more.
 _LEAST = 1e-12
+# An empty block costs as much as one that kept this share of its importance: emptying it must stay possible.
+_LEAST_SHARE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -91,8 +93,22 @@ def _options(scores: Array, active: tuple[int, ...], curve: Array, group: int, *
     widths = np.unique(np.append(np.arange(0, len(scores) + 1, group), [n_active, len(scores)]))
     kept = widths[widths <= n_active] if shrinking else widths[widths >= n_active]
     gained = np.concatenate([[0.0], np.cumsum(scores[order])])
-    upper = gained[n_active] if shrinking else gained[-1]
-    return _Block(order, kept, curve[kept], upper - gained[kept])
+    return _Block(order, kept, curve[kept], _loss(gained)[kept])
+
+
+def _loss(gained: Array) -> Array:
+    """Return what a block loses when only its best structures stay.
+
+    First-order scores add up, as if every structure worked alone. In truth those that stay stand in for those that
+    went, until hardly any is left: added scores empty whole attention blocks. So with a share s of the block's
+    importance kept the loss is -importance x ln(s): the additive one to first order, and steeper the less is left.
+
+    Args:
+        gained: (structures + 1,) importance kept with the best 0, 1, .. structures.
+    """
+    total = gained[-1]
+    loss: Array = -total * np.log(np.maximum(gained / total, _LEAST_SHARE))
+    return loss
 
 
 def _solve(blocks: list[_Block], budget: float) -> list[int]:

@@ -46,6 +46,17 @@ class CostTable:
         arrays = {name: np.asarray(value) for name, value in values.items() if isinstance(value, list)}
         return cls(**(dict(values) | arrays))
 
+    def scaled(self, scale: float, fixed: float) -> CostTable:
+        """Return the table with every block's cost multiplied by `scale`, and another fixed cost."""
+        return CostTable(
+            scale * self.attention,
+            scale * self.ffn,
+            scale * self.last_attention,
+            scale * self.last_ffn,
+            fixed,
+            self.unit,
+        )
+
     def layer_cost(self, layer: LayerShape, *, last: bool) -> float:
         """Return the cost of one layer; a dropped one costs nothing."""
         if not layer.present:

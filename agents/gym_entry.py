@@ -1,0 +1,76 @@
+"""What `gymnasium.make("sec_rl/Synergy-v0", ...)` calls."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from sec_rl.agents.shipped import shipped_simulator
+from sec_rl.backends.bert import BertSession
+from sec_rl.config import RunConfig
+from sec_rl.envs.action import ActionMode, Limits
+from sec_rl.envs.session import OpenedSession
+from sec_rl.envs.synergy import DrawPreference, OpenSession, SynergyEnv
+from sec_rl.errors import InputError, unknown_name
+from sec_rl.tasks import load_task
+from sec_rl.values import Levers, Preference
+
+
+def make_synergy(
+    *,
+    task: str | None = None,
+    encoder: str = "minilm-l6",
+    backend: Literal["simulator", "bert"] = "simulator",
+    simulator: str | Path | None = None,
+    preference: Preference | DrawPreference | None = None,
+    action_mode: ActionMode = "ratios",
+    limits: Limits | None = None,
+    levers: Levers | None = None,
+    render_mode: None = None,
+    **run: Any,
+) -> SynergyEnv:
+    """Return the environment over real training or over the simulator.
+
+    Args:
+        task: for `bert`: packaged name, folder, or `hub:NAME[/CONFIG]`. For `simulator`: a recorded task's name;
+            None draws a new task for every episode.
+        encoder: for `bert`: packaged name, local directory, or hub id.
+        backend: which.
+        simulator: folder of a simulator; None: the shipped one.
+        preference: of every episode, or a function that draws one.
+        action_mode: `ratios` (2 entries) or `levers` (6).
+        limits: where the ratios may go.
+        levers: how segments realise their ratios, where the action does not say.
+        render_mode: there is nothing to render.
+        run: for `bert`: further settings of `sec_rl.config.RunConfig`, such as `passes` or `n_segments`.
+
+    Raises:
+        InputError: the backend is unknown, or lacks its task.
+    """
+    del render_mode
+    if backend == "bert":
+        if task is None:
+            raise InputError("The backend 'bert' trains for real and needs a task.")
+        opener = _bert(RunConfig(task=task, encoder=encoder, **run))
+    elif backend == "simulator":
+        opener = _simulator(Path(simulator) if simulator is not None else shipped_simulator(), task)
+    else:
+        raise unknown_name("backend", backend, ("simulator", "bert"))
+    return SynergyEnv(opener, preference=preference, action_mode=action_mode, limits=limits, levers=levers)
+
+
+def _bert(config: RunConfig) -> OpenSession:
+    task = load_task(config.task, seed=config.seed)
+
+    def opener(seed: int) -> OpenedSession:
+        session = BertSession(config.model_copy(update={"seed": seed}), task)
+        metrics = session.open()
+        return OpenedSession(session, metrics, metrics.validation_accuracy)
+
+    return opener
+
+
+def _simulator(folder: Path, task: str | None) -> OpenSession:
+    from sec_rl.backends.simulator.session import session_opener
+
+    return session_opener(folder, task)
