@@ -83,8 +83,8 @@ class RunConfig(BaseModel):
     compression_ratio: float = Field(default=0.5, ge=0.0, le=0.95)
     passes: PositiveInt | None = None
     n_segments: int = Field(default=16, ge=2, le=200)
-    batch_size: int = Field(default=32, ge=2, le=1024)
-    learning_rate: float = Field(default=1e-4, gt=0.0, le=1e-2)
+    batch_size: int = Field(default=16, ge=2, le=1024)
+    learning_rate: float = Field(default=1.5e-4, gt=0.0, le=1e-2)
     max_length: int = Field(default=128, ge=8, le=512)
     selection: Literal["random", "margin", "entropy", "badge", "kmeans"] = "margin"
     levers: Levers = Levers()

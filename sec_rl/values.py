@@ -45,7 +45,7 @@ class Levers:
     augmentation_strength: float = 0.1
     augmentation_share: float = 0.0
     pseudo_label_share: float = 0.0
-    distillation_weight: float = 0.5
+    distillation_weight: float = 0.2
     depth_share: float = 0.0
 
     def __post_init__(self) -> None:
