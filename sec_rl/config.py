@@ -65,6 +65,7 @@ class RunConfig(BaseModel):
         transfer: starting weights and learning rates per layer.
         pruning: how structures are chosen.
         dense_reference: `none`, `train`, or the folder of a finished dense run to compare with.
+        perplexity: train a masked-language-model head alongside, and report the perplexity of validation text.
         precision: `auto` takes bf16 autocast where the CPU computes in it.
         threads: threads of torch and onnxruntime; None: every core this process may use.
         latency_sequence_length: tokens per text when latency is measured.
@@ -93,6 +94,7 @@ class RunConfig(BaseModel):
     transfer: TransferConfig = TransferConfig()
     pruning: PruningConfig = PruningConfig()
     dense_reference: str = "none"
+    perplexity: bool = False
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     threads: PositiveInt | None = None
     latency_sequence_length: int = Field(default=32, ge=8, le=512)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -28,6 +29,7 @@ from sec_rl.tasks import LabelPool, Split, Task
 from sec_rl.training.batching import BatchStream, TokenRows, tokenize
 from sec_rl.training.examples import ExampleSource
 from sec_rl.training.labelling import rows_in_use
+from sec_rl.training.masked_language import MaskedLanguageModel, round_as_exported
 from sec_rl.training.optimizer import rate_at, set_rate
 from sec_rl.training.precision import resolve_precision
 from sec_rl.training.teacher import Teacher
@@ -118,6 +120,7 @@ class BertSession:
         rates = layer_learning_rates(1.0, config.transfer.layer_decay, n_layers)
         table = self.table or cost_table(model, config.pruning, self.threads, config.latency_sequence_length)
         self.pruning = PruningState(model, rates, config.pruning, table)
+        self.language = self._language() if config.perplexity else None
         self.teacher: Teacher | None = None
         self.teacher_accuracy: float | None = None
         self._data_ratio = 0.0
@@ -171,6 +174,7 @@ class BertSession:
                 teacher=self.teacher,
                 pool=self.rows,
                 distillation_weight=levers.distillation_weight,
+                language=self.language,
             )
             self.passes_done += len(batch.labels)
         self.train_seconds += time.perf_counter() - started
@@ -216,7 +220,7 @@ class BertSession:
             "test_accuracy": test.accuracy,
             "validation_accuracy": validation.accuracy,
             "macro_f1": test.macro_f1,
-            "perplexity": None,
+            "perplexity": self._perplexity(rounded=True),
             "label_fraction": self.pool.n_bought / len(self.pool),
             "labels_bought": self.pool.n_bought,
             "example_passes": self.passes_done,
@@ -232,8 +236,25 @@ class BertSession:
             "test_accuracy": plain_test.accuracy,
             "validation_accuracy": plain_validation.accuracy,
             "macro_f1": plain_test.macro_f1,
+            "perplexity": self._perplexity(rounded=False),
         }
         return closed | {"fp32": closed | exact}
+
+    def _language(self) -> MaskedLanguageModel:
+        if self.tokenizer.mask_token_id is None:
+            raise InputError(f"Encoder {self.source!r} has no mask token; perplexity needs one.")
+        config = self.model.config
+        return MaskedLanguageModel(config.hidden_size, self.tokenizer, config.vocab_size, self.config.seed)
+
+    def _perplexity(self, *, rounded: bool) -> float | None:
+        """Return the perplexity of validation text; with its weights rounded, that of what is exported."""
+        if self.language is None:
+            return None
+        encoder = copy.deepcopy(self.model.encoder)
+        if rounded:
+            round_as_exported(encoder)
+        # The masks are the same for every run: figures of one task compare.
+        return self.language.perplexity(encoder, self._tokenize(self.task.validation), seed=0)
 
     def score(self, split: Split) -> Scores:
         """Score the model as it stands, in fp32, on a whole split."""

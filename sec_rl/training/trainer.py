@@ -15,6 +15,7 @@ from sec_rl.compression.shape import EncoderShape
 from sec_rl.compression.slim_encoder import SlimEncoderForSequenceClassification
 from sec_rl.errors import SecRlError
 from sec_rl.training.batching import TokenRows
+from sec_rl.training.masked_language import MaskedLanguageModel
 from sec_rl.training.precision import Precision, autocast
 from sec_rl.training.teacher import Teacher, distillation_loss, hidden_loss
 
@@ -54,6 +55,7 @@ def train_step(
     teacher: Teacher | None,
     pool: TokenRows,
     distillation_weight: float,
+    language: MaskedLanguageModel | None = None,
 ) -> float:
     """Take one step on a batch and return its loss.
 
@@ -74,6 +76,9 @@ def train_step(
         if hidden is not None and not batch.edited and hidden.shape == teacher_hidden.shape:
             taught = taught + HIDDEN_WEIGHT * hidden_loss(hidden, teacher_hidden, inputs["attention_mask"])
         loss = (1.0 - distillation_weight) * loss + distillation_weight * taught
+    masked = None if language is None else language.loss(model.encoder, batch.rows, precision)
+    if masked is not None:
+        loss = loss + masked
     value = loss.item()
     if not math.isfinite(value):
         raise TrainingDivergedError(f"The training loss became {value}; lower the learning rate.")
@@ -83,6 +88,8 @@ def train_step(
     torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP_NORM)
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
+    if language is not None and masked is not None:
+        language.step()
     return value
 
 

@@ -1,0 +1,159 @@
+"""The masked-language-model head that is trained alongside when perplexity is asked for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import PreTrainedTokenizerBase
+
+from sec_rl.compression.onnx_blocks import quantize_rows
+from sec_rl.compression.slim_encoder import SlimEncoder
+from sec_rl.training.batching import TokenRows
+from sec_rl.training.precision import Precision, autocast
+
+MASKED_SHARE = 0.15
+# Weight of its loss against the classifier's, and how many steps pass between two of its own: it reads what the
+# encoder keeps of the language, and should not decide what it learns.
+LOSS_WEIGHT, EVERY = 0.1, 4
+# No label: cross-entropy leaves these positions out.
+_IGNORED = -100
+# A fresh head learns faster than a pre-trained encoder.
+_HEAD_RATE = 1e-3
+
+
+class MaskedLanguageHead(nn.Module):
+    """Transform, norm and a decoder tied to the word embeddings, as in BERT (Devlin et al. 2019, appendix A.2)."""
+
+    def __init__(self, hidden: int, vocabulary: int) -> None:
+        super().__init__()
+        self.transform = nn.Linear(hidden, hidden)
+        self.norm = nn.LayerNorm(hidden)
+        self.bias = nn.Parameter(torch.zeros(vocabulary))
+
+    def forward(self, hidden: Tensor, words: Tensor) -> Tensor:
+        """Map (n, hidden) states to (n, vocabulary) logits; `words` is the (vocabulary, hidden) embedding."""
+        return functional.linear(self.norm(functional.gelu(self.transform(hidden))), words, self.bias)
+
+
+class MaskedLanguageModel:
+    """The head, its optimizer and its masks.
+
+    Args:
+        hidden: width of the hidden state; it is never pruned, so the head outlives every change of shape.
+        tokenizer: names the mask and the special tokens.
+        vocabulary: word pieces of the encoder.
+        seed: of the head's weights and of the masks.
+    """
+
+    def __init__(self, hidden: int, tokenizer: PreTrainedTokenizerBase, vocabulary: int, seed: int) -> None:
+        state = torch.random.get_rng_state()
+        torch.manual_seed(seed)
+        self.head = MaskedLanguageHead(hidden, vocabulary)
+        torch.random.set_rng_state(state)
+        self._optimizer = torch.optim.AdamW(self.head.parameters(), lr=_HEAD_RATE)
+        self._special = np.array(sorted(tokenizer.all_special_ids), np.int64)
+        self._mask_id, self._vocabulary = int(tokenizer.mask_token_id), vocabulary
+        self._generator = np.random.default_rng([seed, 7])
+        self._steps = 0
+
+    def loss(self, encoder: SlimEncoder, rows: TokenRows, precision: Precision) -> Tensor | None:
+        """Return the weighted loss of a batch; None on the steps between."""
+        self._steps += 1
+        if (self._steps - 1) % EVERY:
+            return None
+        with autocast(precision):
+            logits, labels = self._predict(encoder, rows, self._generator)
+        return LOSS_WEIGHT * functional.cross_entropy(logits.float(), labels) if len(labels) else None
+
+    def step(self) -> None:
+        """Move the head along the gradients that `backward` left."""
+        self._optimizer.step()
+        self._optimizer.zero_grad(set_to_none=True)
+
+    @torch.inference_mode()
+    def perplexity(self, encoder: SlimEncoder, rows: TokenRows, seed: int, batch_size: int = 64) -> float:
+        """Return the exponential of the mean cross-entropy of masked tokens, at least 1.
+
+        Args:
+            encoder: in fp32; is scored in eval mode.
+            rows: validation texts.
+            seed: of the masks: the same for every model that is compared.
+            batch_size: texts at once.
+        """
+        was_training = encoder.training
+        encoder.eval()
+        self.head.eval()
+        generator, total, count = np.random.default_rng(seed), 0.0, 0
+        for batch in _batches(rows, batch_size):
+            logits, labels = self._predict(encoder, batch, generator)
+            total += float(functional.cross_entropy(logits, labels, reduction="sum"))
+            count += len(labels)
+        self.head.train()
+        encoder.train(was_training)
+        return math.exp(total / max(count, 1))
+
+    def _predict(
+        self, encoder: SlimEncoder, rows: TokenRows, generator: np.random.Generator
+    ) -> tuple[Tensor, Tensor]:
+        inputs = rows.pad()
+        ids, labels = mask_tokens(
+            inputs["input_ids"].numpy(),
+            special=np.append(self._special, rows.pad_id),
+            mask_id=self._mask_id,
+            vocabulary=self._vocabulary,
+            generator=generator,
+        )
+        chosen = torch.from_numpy(labels != _IGNORED)
+        hidden, _ = encoder(
+            torch.from_numpy(ids), inputs["attention_mask"], inputs.get("token_type_ids"), all_positions=True
+        )
+        return self.head(hidden[chosen], encoder.embeddings.word.weight), torch.from_numpy(labels)[chosen]
+
+
+def mask_tokens(
+    ids: NDArray[np.int64],
+    *,
+    special: NDArray[np.int64],
+    mask_id: int,
+    vocabulary: int,
+    generator: np.random.Generator,
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Hide 15 % of the tokens: 80 % of them become the mask, 10 % another token, 10 % stay (Devlin et al. 2019).
+
+    Args:
+        ids: (batch, sequence).
+        special: ids that are never hidden.
+        mask_id: of the mask.
+        vocabulary: other tokens are drawn below it.
+        generator: decides.
+
+    Returns:
+        what the encoder reads, and what it has to find, -100 where nothing is hidden; both (batch, sequence).
+    """
+    hidden = (generator.random(ids.shape) < MASKED_SHARE) & ~np.isin(ids, special)
+    fate = generator.random(ids.shape)
+    drawn = generator.integers(vocabulary, size=ids.shape)
+    read = np.where(hidden & (fate < 0.8), mask_id, ids)
+    read = np.where(hidden & (fate >= 0.8) & (fate < 0.9), drawn, read)
+    return read, np.where(hidden, ids, _IGNORED)
+
+
+@torch.no_grad()
+def round_as_exported(encoder: nn.Module) -> None:
+    """Round an encoder's matrices to int8 and back, in place, as its export does: activations stay exact."""
+    for name, parameter in encoder.named_parameters():
+        if parameter.ndim == 2 and "segment" not in name and "relative" not in name:
+            codes, scales = quantize_rows(parameter.numpy())
+            parameter.copy_(torch.from_numpy(codes.astype(np.float32) * scales[:, None]))
+
+
+def _batches(rows: TokenRows, batch_size: int) -> Iterator[TokenRows]:
+    order = np.argsort(rows.lengths, kind="stable")
+    for start in range(0, len(order), batch_size):
+        yield rows.take(order[start : start + batch_size])

@@ -1,0 +1,70 @@
+"""Perplexity: masks as BERT's, a head that learns, a figure that falls with training and rises with damage."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from sec_rl.backends.bert import BertSession
+from sec_rl.config import RunConfig
+from sec_rl.tasks import Task, load_task
+from sec_rl.training.masked_language import mask_tokens, round_as_exported
+from sec_rl.values import Levers, Ratios
+
+
+def test_masks_hide_15_percent_and_never_a_special_token() -> None:
+    ids = np.random.default_rng(0).integers(5, 1000, (200, 50))
+    ids[:, 0] = 1
+    read, sought = mask_tokens(
+        ids, special=np.array([0, 1, 2]), mask_id=3, vocabulary=1000, generator=np.random.default_rng(1)
+    )
+    hidden = sought != -100
+    assert not hidden[:, 0].any()
+    assert hidden[:, 1:].mean() == pytest.approx(0.15, abs=0.01)
+    assert (read[hidden] == 3).mean() == pytest.approx(0.8, abs=0.03)
+    assert (read[hidden] == ids[hidden]).mean() == pytest.approx(0.1, abs=0.02)
+    assert np.array_equal(read[~hidden], ids[~hidden])
+    assert np.array_equal(sought[hidden], ids[hidden])
+
+
+def test_head_learns_and_damage_shows() -> None:
+    whole = load_task("sms-spam")
+    rows = np.arange(200)
+    task = Task(
+        whole.name, whole.label_names, whole.train.take(rows), whole.validation.take(rows), whole.test.take(rows[:20])
+    )
+    config = RunConfig(
+        task="sms-spam",
+        passes=768,
+        n_segments=3,
+        max_length=32,
+        validation_rows=32,
+        perplexity=True,
+        pruning={"cost": "flops", "vocabulary": "pruned"},  # type: ignore[arg-type]
+    )
+    session = BertSession(config, task)
+    session.open()
+    assert session.language is not None
+    vocabulary = session.model.config.vocab_size
+    held_out = session._tokenize(task.validation)
+
+    def perplexity() -> float:
+        assert session.language is not None
+        return session.language.perplexity(session.model.encoder, held_out, seed=0)
+
+    untrained = perplexity()
+    for _ in range(3):
+        session.advance(Ratios(1.0, 0.0), Levers())
+    trained = perplexity()
+    assert trained < 0.5 * untrained
+    assert trained < 0.3 * vocabulary
+    assert trained == perplexity()
+    round_as_exported(session.model.encoder)
+    assert perplexity() == pytest.approx(trained, rel=0.05)
+    with torch.no_grad():
+        session.model.encoder.embeddings.word.weight.normal_()
+    assert perplexity() > 1.5 * trained
+    assert math.isfinite(perplexity())
