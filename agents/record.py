@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -21,7 +21,7 @@ from sec_rl.envs.drive import INITIAL, Drive, Step
 from sec_rl.envs.session import OpenedSession
 from sec_rl.measurement.accuracy import Scores
 from sec_rl.tasks import Split, Task, load_task
-from sec_rl.values import Preference
+from sec_rl.values import Preference, Ratios
 
 # Rows scored after a segment, and at the end.
 SEEN_ROWS, FINAL_ROWS = 300, 1500
@@ -42,24 +42,58 @@ def record_episode(
         threads: of torch.
         policy: drives episodes of kind `policy`.
     """
+    controller, initial = spec.controller()
+    if spec.kind == "policy" and policy is not None:
+        controller, initial = policy, INITIAL
+    # The table holds no reward: it follows from the metrics for any preference.
+    played = play_episode(spec, encoder, table, controller, initial, Preference(), threads=threads)
+    whole = _setting(spec.task, spec.pool_size)
+    return _rows(spec, encoder, played, played.session.score(whole.validation))
+
+
+@dataclass(frozen=True)
+class PlayedEpisode:
+    """A finished episode: its session, as the last segment left it, and its steps."""
+
+    session: BertSession
+    steps: list[Step]
+    rollbacks: int
+
+
+def play_episode(
+    spec: EpisodeSpec,
+    encoder: str,
+    table: CostTable,
+    controller: Controller,
+    initial: Ratios,
+    preference: Preference,
+    *,
+    threads: int,
+) -> PlayedEpisode:
+    """Run an episode under a controller.
+
+    Args:
+        spec: task, setting, levers and seed.
+        encoder: as `sec-rl run` takes it.
+        table: what blocks cost on this device.
+        controller: drives it.
+        initial: ratios that its first action starts from.
+        preference: what the controller is asked for.
+        threads: of torch.
+    """
     task = _setting(spec.task, spec.pool_size)
     seen = task.validation.take(np.arange(min(SEEN_ROWS, len(task.validation))))
     config = run_config(spec, encoder, threads)
     session = BertSession(config, Task(task.name, task.label_names, task.train, seen, task.test), table)
     opened = session.open()
-    controller, initial = spec.controller()
-    if spec.kind == "policy" and policy is not None:
-        controller, initial = policy, INITIAL
     drive = Drive(
-        # The table holds no reward: it follows from the metrics for any preference.
         OpenedSession(session, opened, reference_accuracy=opened.validation_accuracy),
-        preference=Preference(),
+        preference=preference,
         limits=Limits(),
         levers=spec.levers,
         initial=initial,
     )
-    steps = run_episode(drive, controller, seed=spec.seed)
-    return _rows(spec, encoder, len(task.train), session, steps, session.score(task.validation))
+    return PlayedEpisode(session, run_episode(drive, controller, seed=spec.seed), drive.rollbacks)
 
 
 def run_config(spec: EpisodeSpec, encoder: str, threads: int) -> RunConfig:
@@ -92,9 +126,8 @@ def _setting(task: str, pool_size: int) -> Task:
     return Task(whole.name, whole.label_names, cut(whole.train, pool_size), validation, whole.test)
 
 
-def _rows(
-    spec: EpisodeSpec, encoder: str, pool_size: int, session: BertSession, steps: list[Step], final: Scores
-) -> pd.DataFrame:
+def _rows(spec: EpisodeSpec, encoder: str, played: PlayedEpisode, final: Scores) -> pd.DataFrame:
+    session = played.session
     episode: dict[str, Any] = {
         "episode": spec.name,
         "task": task_name(spec.task),
@@ -102,7 +135,7 @@ def _rows(
         "encoder": encoder,
         "controller": spec.kind,
         "seed": spec.seed,
-        "pool_size": pool_size,
+        "pool_size": len(session.task.train),
         "budget": spec.budget,
         "n_segments": spec.n_segments,
         "n_classes": session.task.n_classes,
@@ -111,7 +144,7 @@ def _rows(
         "final_loss": final.loss,
     }
     lines = []
-    for step in steps:
+    for step in played.steps:
         metrics = step.metrics.to_dict()
         action = (np.nan, np.nan) if step.action is None else step.action.tolist()
         target = (np.nan, np.nan) if step.target is None else (step.target.data, step.target.compression)
