@@ -1,0 +1,111 @@
+"""Training states on disk: numbered, sealed, the two newest kept, read without pickle.
+
+A state is a nested mapping of arrays and JSON-ready values. Arrays go to `state-<number>.safetensors` and the rest to
+`state-<number>.json`, which carries the checksum of both. A state that a crash or the disk has damaged is passed over
+for the one before.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sec_rl.agents.sealed import CHECKSUM, Tensors, check_seal, parse_tensors, read_bytes, write_sealed
+from sec_rl.errors import InputError
+
+_KEPT = 2
+_MOST_BYTES = 1_000_000_000
+_SEPARATOR = "/"
+
+
+def save_state(folder: Path, number: int, state: Mapping[str, Any]) -> None:
+    """Write a state; older ones than the one before it go.
+
+    Args:
+        folder: of the states.
+        number: rises from state to state.
+        state: arrays and JSON-ready values, nested in mappings; names without `/`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors, values = split_state(state)
+    card, data = _paths(folder, number)
+    write_sealed(card, {"values": values}, data, tensors)
+    for old in _numbers(folder)[:-_KEPT]:
+        for path in _paths(folder, old):
+            path.unlink(missing_ok=True)
+
+
+def has_state(folder: Path) -> bool:
+    """Return whether a state was saved in a folder, whole or damaged."""
+    return bool(_numbers(folder))
+
+
+def load_state(folder: Path) -> dict[str, Any]:
+    """Return the newest state that is whole.
+
+    Raises:
+        InputError: there is none.
+    """
+    fault = InputError(f"{str(folder)!r} holds no saved state of a training.")
+    for number in reversed(_numbers(folder)):
+        try:
+            return _read(folder, number)
+        except InputError as error:
+            fault = error
+    raise fault
+
+
+def split_state(state: Mapping[str, Any], prefix: str = "") -> tuple[Tensors, dict[str, Any]]:
+    """Return the arrays of a nested mapping by their path, and the mapping without them."""
+    tensors: Tensors = {}
+    values: dict[str, Any] = {}
+    for name, value in state.items():
+        if isinstance(value, np.ndarray):
+            tensors[prefix + name] = value
+        elif isinstance(value, Mapping):
+            inner, values[name] = split_state(value, prefix + name + _SEPARATOR)
+            tensors |= inner
+        else:
+            values[name] = value
+    return tensors, values
+
+
+def join_state(tensors: Mapping[str, NDArray[Any]], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Put together what `split_state` took apart."""
+    state = json.loads(json.dumps(values))
+    for path, value in tensors.items():
+        *outer, name = path.split(_SEPARATOR)
+        place = state
+        for each in outer:
+            place = place[each]
+        place[name] = value
+    return dict(state)
+
+
+def _read(folder: Path, number: int) -> dict[str, Any]:
+    card_path, data_path = _paths(folder, number)
+    text, data = read_bytes(card_path, _MOST_BYTES), read_bytes(data_path, _MOST_BYTES)
+    card = None
+    with contextlib.suppress(ValueError, RecursionError):
+        card = json.loads(text)
+    if not isinstance(card, dict) or set(card) != {"values", CHECKSUM}:
+        raise InputError(f"{str(card_path)!r} is damaged.")
+    check_seal(card, data, card_path)
+    return join_state(parse_tensors(data, data_path), card["values"])
+
+
+def _numbers(folder: Path) -> list[int]:
+    """Return the numbers of the states in a folder, ascending."""
+    names = (path.stem.removeprefix("state-") for path in folder.glob("state-*.json"))
+    return sorted(int(name) for name in names if name.isdecimal())
+
+
+def _paths(folder: Path, number: int) -> tuple[Path, Path]:
+    stem = f"state-{number:012d}"
+    return folder / f"{stem}.json", folder / f"{stem}.safetensors"

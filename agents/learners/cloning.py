@@ -1,0 +1,128 @@
+"""Behaviour cloning: every learner starts from a network that acts like a good schedule.
+
+Plain reinforcement learning of schedules often finds none that is better than a fixed one, because early exploration
+of ratios mostly ruins runs. So the policy begins as the best fixed schedule, and exploration starts around it. While
+the schedule shows what it does, its actions are disturbed (Laskey et al. 2017, DART): the network also learns how to
+come back from where the schedule itself would never be.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from stable_baselines3.common.vec_env import VecEnv
+from torch import Tensor, nn
+
+from sec_rl.agents.evaluate import play
+from sec_rl.agents.lanes import LaneController
+from sec_rl.agents.learners.torch_network import Standardise, read_network
+from sec_rl.agents.network import HIDDEN, Network, Squash
+
+# Entries that hardly vary would otherwise blow up what little they do.
+_LEAST_SCALE = 0.1
+_LEAST_SPREAD = 1e-3
+_RATE, _EPOCHS, _BATCH = 2e-3, 20, 512
+
+
+@dataclass(frozen=True)
+class Demonstrations:
+    """What a controller did, step by step.
+
+    Attributes:
+        observations: (steps, 24).
+        actions: (steps, 2) that the controller answered.
+        to_go: (steps,) return that was still to come.
+        reward_scale: what makes the spread of the episodes' returns 1.
+    """
+
+    observations: NDArray[np.float32]
+    actions: NDArray[np.float32]
+    to_go: NDArray[np.float32]
+    reward_scale: float
+
+    def normaliser(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return mean and scale of every entry of the observation, (24,) each."""
+        scale = np.maximum(self.observations.std(axis=0), _LEAST_SCALE)
+        return self.observations.mean(axis=0), scale
+
+
+def demonstrate(
+    env: VecEnv, controller: LaneController, *, rounds: int, seed: int, noise: float = 0.2
+) -> Demonstrations:
+    """Let a controller drive whole episodes.
+
+    Args:
+        env: lanes of runs.
+        controller: drives them.
+        rounds: episodes of each lane.
+        seed: of controller and disturbance.
+        noise: standard deviation of the disturbance of its actions.
+    """
+    generator = np.random.default_rng(seed)
+    played = [play(env, controller, seed + i, noise=noise, generator=generator) for i in range(rounds)]
+    spread = float(np.concatenate([each.returns for each in played]).std())
+    return Demonstrations(
+        np.concatenate([each.observations[each.alive] for each in played]),
+        np.concatenate([each.actions[each.alive] for each in played]),
+        np.concatenate([each.returns_to_go()[each.alive] for each in played]).astype(np.float32),
+        1.0 / max(spread, _LEAST_SPREAD),
+    )
+
+
+def clone(demonstrations: Demonstrations, *, squash: Squash, seed: int) -> Network:
+    """Return a network that answers what was demonstrated, fitted by mean squared error.
+
+    Args:
+        demonstrations: of one controller.
+        squash: how the network's output gets into [-1, 1].
+        seed: of initial weights and batches.
+    """
+    mean, scale = demonstrations.normaliser()
+    n_in, n_out = demonstrations.observations.shape[1], demonstrations.actions.shape[1]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        linears = [nn.Linear(before, after) for before, after in itertools.pairwise((n_in, *HIDDEN, n_out))]
+        layers: list[nn.Module] = [Standardise(None, mean, scale)]
+        for linear in linears[:-1]:
+            layers += [linear, nn.Tanh()]
+        layers += [linears[-1], *([nn.Tanh()] if squash == "tanh" else [])]
+        fit(nn.Sequential(*layers), demonstrations.observations, demonstrations.actions, seed=seed)
+    return read_network(mean, scale, linears, squash)
+
+
+def fit(
+    module: nn.Module,
+    inputs: NDArray[np.float32],
+    targets: NDArray[np.float32],
+    *,
+    seed: int,
+    epochs: int = _EPOCHS,
+) -> float:
+    """Fit a module by mean squared error with a rate that decays to 0, and return the last epoch's loss.
+
+    Args:
+        module: (rows, n_in) -> (rows, n_out).
+        inputs: (rows, n_in).
+        targets: (rows, n_out).
+        seed: of the order of batches.
+        epochs: passes over the rows.
+    """
+    generator = np.random.default_rng(seed)
+    optimizer = torch.optim.Adam(module.parameters(), lr=_RATE)
+    x, y = torch.from_numpy(inputs), torch.from_numpy(targets)
+    loss = torch.zeros(())
+    for epoch in range(epochs):
+        optimizer.param_groups[0]["lr"] = _RATE * (1.0 - epoch / epochs)
+        losses: list[Tensor] = []
+        for rows in np.array_split(generator.permutation(len(x)), max(1, len(x) // _BATCH)):
+            loss = nn.functional.mse_loss(module(x[rows]), y[rows])
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            losses.append(loss.detach())
+        loss = torch.stack(losses).mean()
+    return float(loss)

@@ -1,0 +1,119 @@
+"""Soft actor-critic (Haarnoja et al. 2018) of stable-baselines3, over many lanes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, cast
+
+from stable_baselines3 import SAC
+from torch import nn
+
+from sec_rl.agents.learners.seam import LearningDivergedError, Lesson
+from sec_rl.agents.learners.torch_network import Standardise, linear_layers, read_network, write_network
+from sec_rl.agents.network import HIDDEN, Network
+from sec_rl.errors import InputError
+
+
+@dataclass(frozen=True)
+class SacSettings:
+    """How it learns.
+
+    Attributes:
+        rate: first learning rate; it falls linearly to 0 over the training.
+        batch: transitions of a gradient step.
+        gradient_steps: after each step of all lanes.
+        buffer: transitions that are remembered.
+        tau: by which share the target critics follow.
+        entropy: first weight of the entropy, adapted from then on; in units of the scaled return.
+        warm_up: environment steps in which the critics learn and the clone stays as it is.
+    """
+
+    rate: float = 5e-4
+    batch: int = 512
+    gradient_steps: int = 8
+    buffer: int = 200_000
+    tau: float = 0.01
+    entropy: float = 0.02
+    warm_up: int = 20_000
+
+
+class SacLearner:
+    """See `Learner`.
+
+    Args:
+        lesson: what it starts from; its network is squashed by tanh.
+        settings: how it learns.
+    """
+
+    def __init__(self, lesson: Lesson, settings: SacSettings) -> None:
+        env = lesson.scaled_env()
+        self._model = SAC(
+            "MlpPolicy",
+            env,
+            learning_rate=settings.rate,
+            buffer_size=settings.buffer,
+            learning_starts=0,
+            batch_size=settings.batch,
+            tau=settings.tau,
+            gamma=1.0,
+            train_freq=1,
+            gradient_steps=settings.gradient_steps,
+            ent_coef=f"auto_{settings.entropy}",
+            policy_kwargs={
+                "net_arch": list(HIDDEN),
+                "activation_fn": nn.Tanh,
+                "features_extractor_class": Standardise,
+                "features_extractor_kwargs": {"mean": lesson.start.mean, "scale": lesson.start.scale},
+            },
+            seed=lesson.seed,
+            device="cpu",
+        )
+        self._model.lr_schedule = lambda _: settings.rate * max(0.0, 1.0 - self.steps / lesson.total_steps)
+        self._model.set_logger(lesson.logger)
+        self._mean, self._scale = lesson.start.mean, lesson.start.scale
+        self._actor = self._model.actor
+        self._layers = linear_layers(self._actor.latent_pi, self._actor.mu)
+        write_network(lesson.start, self._layers)
+        # A spread of exp(-1) before tanh: the clone is good already.
+        spread = cast(nn.Linear, self._actor.log_std)
+        nn.init.zeros_(spread.weight)
+        nn.init.constant_(spread.bias, -1.0)
+        self._warm_up = settings.warm_up
+
+    @property
+    def steps(self) -> int:
+        """Environment steps taken so far."""
+        return int(self._model.num_timesteps)
+
+    def learn(self, n_steps: int) -> None:
+        """Take at least `n_steps` more environment steps, see `Learner`."""
+        warm_up = min(n_steps, self._warm_up - self.steps)
+        try:
+            if warm_up > 0:
+                self._actor.requires_grad_(False)
+                self._model.learn(warm_up, reset_num_timesteps=False, log_interval=1000)
+                self._actor.requires_grad_(True)
+            if n_steps > warm_up:
+                self._model.learn(n_steps - max(warm_up, 0), reset_num_timesteps=False, log_interval=1000)
+        except ValueError as error:
+            # torch's distributions refuse parameters that are no numbers.
+            self.network()
+            raise LearningDivergedError(f"Learning stopped: {' '.join(str(error).split())[:120]}") from error
+        self.network()
+
+    def network(self) -> Network:
+        """Return the actor's most likely action, see `Learner`."""
+        try:
+            return read_network(self._mean, self._scale, self._layers, "tanh")
+        except InputError as error:
+            raise LearningDivergedError(f"The policy's weights are no numbers after {self.steps} steps.") from error
+
+    def state_dict(self) -> dict[str, Any]:
+        """Refuse: hundreds of megabytes of remembered transitions belong to its state."""
+        raise InputError(
+            "Training with SAC cannot be resumed: its replay buffer is not saved. Use PPO, or start anew."
+        )
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Refuse, likewise."""
+        self.state_dict()

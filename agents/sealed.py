@@ -1,0 +1,100 @@
+"""A JSON card and a file of tensors that belong together: written atomically, sealed by one checksum, no pickle.
+
+The card names the checksum of both, so that a flipped bit, a truncated file, or a card beside the tensors of another
+save is noticed. The tensors are written first and the card last: a save that is cut short leaves the old card, or one
+that does not fit, and never a pair that looks whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.numpy
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+
+from sec_rl.errors import InputError
+
+CHECKSUM = "checksum"
+Tensors = dict[str, NDArray[Any]]
+
+
+def write_sealed(card_path: Path, card: Mapping[str, Any], tensors_path: Path, tensors: Mapping[str, Any]) -> None:
+    """Write the pair.
+
+    Args:
+        card_path: of the JSON file.
+        card: JSON-ready, finite, without an entry `checksum`.
+        tensors_path: of the safetensors file.
+        tensors: arrays by name.
+    """
+    data = safetensors.numpy.save({name: np.ascontiguousarray(value) for name, value in tensors.items()})
+    # What comes back from JSON is what is sealed: tuples are lists by then.
+    plain = json.loads(json.dumps(card, allow_nan=False))
+    sealed = {**plain, CHECKSUM: checksum(plain, data)}
+    write_bytes(tensors_path, data)
+    write_bytes(card_path, (json.dumps(sealed, indent=1, allow_nan=False) + "\n").encode())
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write beside, flush to disk, rename: a reader sees the old file or the new one, never half of it."""
+    aside = path.with_name(path.name + ".new")
+    with aside.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    aside.replace(path)
+
+
+def read_bytes(path: Path, most: int) -> bytes:
+    """Return a file's content.
+
+    Raises:
+        InputError: it is missing, no plain file, unreadable, or larger than `most` bytes.
+    """
+    try:
+        if not path.is_file():
+            raise InputError(f"{str(path)!r} is missing, or no file.")
+        with path.open("rb") as file:
+            data = file.read(most + 1)
+    except OSError as error:
+        raise InputError(f"{str(path)!r} cannot be read: {error.strerror}.") from error
+    if len(data) > most:
+        raise InputError(f"{str(path)!r} is larger than {most} bytes; nothing was loaded.")
+    return data
+
+
+def parse_tensors(data: bytes, path: Path) -> Tensors:
+    """Return the arrays of a safetensors file's content.
+
+    Raises:
+        InputError: it is none.
+    """
+    try:
+        tensors: Tensors = safetensors.numpy.load(data)
+    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{str(path)!r} is damaged: {' '.join(str(error).split())[:200]}.") from error
+    return tensors
+
+
+def check_seal(card: Mapping[str, Any], data: bytes, path: Path) -> None:
+    """Check that a card and the content of its tensors' file are those that were written.
+
+    Raises:
+        InputError: they are not.
+    """
+    plain = {key: value for key, value in card.items() if key != CHECKSUM}
+    if card.get(CHECKSUM) != checksum(plain, data):
+        raise InputError(f"{str(path)!r} and its tensors do not fit their checksum; one of them is damaged.")
+
+
+def checksum(card: Mapping[str, Any], data: bytes) -> str:
+    """Return the SHA-256 of a card (without its checksum) and the content of its tensors' file."""
+    text = json.dumps(card, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode() + b"\0" + data).hexdigest()

@@ -1,0 +1,46 @@
+"""What a training is asked to do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sec_rl.errors import InputError
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """How to learn a policy. Two trainings of one plan in one version give the same policy, bit for bit.
+
+    Attributes:
+        algorithm: key of `sec_rl.agents.learners.algorithms.ALGORITHMS`.
+        steps: environment steps at most; a step is a segment of one lane.
+        seed: of everything random.
+        lanes: runs side by side.
+        evaluate_every: steps between evaluations; after each, the state is saved.
+        episodes: of an evaluation; always the same ones.
+        patience: evaluations without a gain after which learning stops.
+        threads: of torch; the last bits of the result depend on it.
+        settings: of the algorithm, where they are not its defaults.
+
+    Raises:
+        InputError: a number is below 1, or the seed below 0.
+    """
+
+    algorithm: str = "ppo"
+    steps: int = 2_000_000
+    seed: int = 0
+    lanes: int = 512
+    evaluate_every: int = 100_000
+    episodes: int = 512
+    patience: int = 8
+    threads: int = 1
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "lanes", "evaluate_every", "episodes", "patience", "threads"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name.replace('_', ' ')} is {getattr(self, name)}; it must be at least 1.")
+        if self.seed < 0:
+            raise InputError(f"seed is {self.seed}; it must be at least 0.")
