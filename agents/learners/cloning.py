@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import VecEnv
-from torch import Tensor, nn
+from torch import nn
 
 from sec_rl.agents.evaluate import play
 from sec_rl.agents.lanes import LaneController
@@ -25,7 +25,7 @@ from sec_rl.agents.network import HIDDEN, Network, Squash
 # Entries that hardly vary would otherwise blow up what little they do.
 _LEAST_SCALE = 0.1
 _LEAST_SPREAD = 1e-3
-_RATE, _EPOCHS, _BATCH = 2e-3, 20, 512
+_RATE, _STEPS, _BATCH = 3e-3, 1500, 256
 
 
 @dataclass(frozen=True)
@@ -100,29 +100,24 @@ def fit(
     targets: NDArray[np.float32],
     *,
     seed: int,
-    epochs: int = _EPOCHS,
-) -> float:
-    """Fit a module by mean squared error with a rate that decays to 0, and return the last epoch's loss.
+    steps: int = _STEPS,
+) -> None:
+    """Fit a module by mean squared error with a rate that decays to 0.
 
     Args:
         module: (rows, n_in) -> (rows, n_out).
         inputs: (rows, n_in).
         targets: (rows, n_out).
-        seed: of the order of batches.
-        epochs: passes over the rows.
+        seed: of the batches.
+        steps: of the optimizer.
     """
     generator = np.random.default_rng(seed)
     optimizer = torch.optim.Adam(module.parameters(), lr=_RATE)
     x, y = torch.from_numpy(inputs), torch.from_numpy(targets)
-    loss = torch.zeros(())
-    for epoch in range(epochs):
-        optimizer.param_groups[0]["lr"] = _RATE * (1.0 - epoch / epochs)
-        losses: list[Tensor] = []
-        for rows in np.array_split(generator.permutation(len(x)), max(1, len(x) // _BATCH)):
-            loss = nn.functional.mse_loss(module(x[rows]), y[rows])
-            optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            losses.append(loss.detach())
-        loss = torch.stack(losses).mean()
-    return float(loss)
+    for step in range(steps):
+        optimizer.param_groups[0]["lr"] = _RATE * (1.0 - step / steps)
+        rows = torch.from_numpy(generator.integers(0, len(x), _BATCH))
+        loss = nn.functional.mse_loss(module(x[rows]), y[rows])
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()

@@ -37,7 +37,7 @@ class PpoSettings:
         target_kl: an update ends where the policy has moved 1.5 times this far.
         log_std: logarithm of the first standard deviation of the actions: the clone is good already.
         entropy: weight of the entropy in the loss.
-        warm_up_epochs: passes over the demonstrations that fit the value network before the actor moves.
+        warm_up: optimizer steps that fit the value network to the demonstrations before the actor moves.
     """
 
     rate: float = 5e-4
@@ -49,7 +49,7 @@ class PpoSettings:
     target_kl: float = 0.02
     log_std: float = -1.0
     entropy: float = 0.0
-    warm_up_epochs: int = 10
+    warm_up: int = 1000
 
 
 class PpoLearner:
@@ -94,7 +94,7 @@ class PpoLearner:
         shown = lesson.demonstrations
         critic = nn.Sequential(policy.features_extractor, policy.mlp_extractor.value_net, policy.value_net)
         to_go = (shown.to_go * shown.reward_scale)[:, None]
-        fit(critic, shown.observations, to_go, seed=lesson.seed, epochs=settings.warm_up_epochs)
+        fit(critic, shown.observations, to_go, seed=lesson.seed, steps=settings.warm_up)
 
     @property
     def steps(self) -> int:
@@ -107,8 +107,7 @@ class PpoLearner:
             self._model.learn(n_steps, reset_num_timesteps=False, log_interval=1)
         except ValueError as error:
             # torch's distributions refuse parameters that are no numbers.
-            self.network()
-            raise LearningDivergedError(f"Learning stopped: {' '.join(str(error).split())[:120]}") from error
+            raise LearningDivergedError(f"The policy became no number after {self.steps} steps.") from error
         self.network()
 
     def network(self) -> Network:

@@ -28,11 +28,11 @@ class SacSettings:
         warm_up: environment steps in which the critics learn and the clone stays as it is.
     """
 
-    rate: float = 5e-4
-    batch: int = 512
+    rate: float = 1e-3
+    batch: int = 256
     gradient_steps: int = 8
     buffer: int = 200_000
-    tau: float = 0.01
+    tau: float = 0.02
     entropy: float = 0.02
     warm_up: int = 20_000
 
@@ -97,8 +97,7 @@ class SacLearner:
                 self._model.learn(n_steps - max(warm_up, 0), reset_num_timesteps=False, log_interval=1000)
         except ValueError as error:
             # torch's distributions refuse parameters that are no numbers.
-            self.network()
-            raise LearningDivergedError(f"Learning stopped: {' '.join(str(error).split())[:120]}") from error
+            raise LearningDivergedError(f"The policy became no number after {self.steps} steps.") from error
         self.network()
 
     def network(self) -> Network:
