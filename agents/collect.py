@@ -16,7 +16,7 @@ import pandas as pd
 
 from sec_rl.agents.controllers import Controller
 from sec_rl.agents.episode_plan import EpisodeSpec, plan_episodes
-from sec_rl.agents.traces import check_traces
+from sec_rl.agents.traces import check_traces, read_traces
 from sec_rl.compression.cost_table import CostTable
 from sec_rl.errors import InputError, SecRlError
 from sec_rl.run_folder import write_atomically
@@ -83,6 +83,7 @@ def collect(
     parts.mkdir(parents=True, exist_ok=True)
     _keep_plan(out, {"seed": seed, "encoder": encoder, "tasks": [Path(t).name for t in tasks]})
     table = _latency_table(out, encoder)
+    _split(out, parts)
     missing = [spec for spec in plan if not (parts / f"{spec.name}.parquet").exists()]
     started, report = time.monotonic(), on_episode or (lambda _: None)
     context = multiprocessing.get_context("spawn")
@@ -120,6 +121,15 @@ def _record_one(
     rows = record_episode(spec, encoder, table, threads=threads, policy=driver)
     _write_parquet(rows, parts / f"{spec.name}.parquet")
     return float(rows["final_accuracy"].iloc[0])
+
+
+def _split(out: Path, parts: Path) -> None:
+    """Make single files of a table that came without them: what was shipped can be added to."""
+    if (out / EPISODES).exists():
+        for episode, rows in read_traces(out).groupby("episode"):
+            path = parts / f"{episode}.parquet"
+            if not path.exists():
+                _write_parquet(rows, path)
 
 
 def _write_parquet(rows: pd.DataFrame, path: Path) -> None:

@@ -5,8 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from sec_rl.agents.shipped import shipped_simulator
+from sec_rl.agents.simulated_lanes import SEGMENTS
 from sec_rl.backends.bert import BertSession
+from sec_rl.backends.simulator.lanes import draw_opening
+from sec_rl.backends.simulator.model import Simulator, load_simulator
+from sec_rl.backends.simulator.session import SimulatedSession
+from sec_rl.backends.simulator.tasks import TaskBatch, draw_tasks
 from sec_rl.config import RunConfig
 from sec_rl.envs.action import ActionMode, Limits
 from sec_rl.envs.session import OpenedSession
@@ -71,6 +78,22 @@ def _bert(config: RunConfig) -> OpenSession:
 
 
 def _simulator(folder: Path, task: str | None) -> OpenSession:
-    from sec_rl.backends.simulator.session import session_opener
+    simulator = load_simulator(folder)
 
-    return session_opener(folder, task)
+    def opener(seed: int) -> OpenedSession:
+        generator = np.random.default_rng(seed)
+        tasks = _tasks(simulator, task, generator)
+        opening = draw_opening(simulator, tasks, generator.choice(SEGMENTS, 1), generator)
+        session = SimulatedSession(simulator, opening)
+        return OpenedSession(session, session.open(), float(tasks.dense_accuracy[0]))
+
+    return opener
+
+
+def _tasks(simulator: Simulator, task: str | None, generator: np.random.Generator) -> TaskBatch:
+    if task is None:
+        return draw_tasks(simulator.tasks, 1, generator)
+    settings = [index for index, name in enumerate(simulator.names) if name.rpartition("/")[0] == task]
+    if not settings:
+        raise unknown_name("recorded task", task, {name.rpartition("/")[0] for name in simulator.names})
+    return simulator.tasks.take([int(generator.choice(settings))])

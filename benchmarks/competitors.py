@@ -23,8 +23,8 @@ from sec_rl.compression.loading import quiet_transformers
 from sec_rl.config import RunConfig
 from sec_rl.errors import InputError
 from sec_rl.training.batching import BatchStream, TokenRows
-from sec_rl.training.optimizer import rate_at
 from sec_rl.training.precision import autocast, resolve_precision
+from sec_rl.training.schedule import rate_at
 
 DEFAULT_RATE = float(RunConfig.model_fields["learning_rate"].default)
 # Batches whose gradients decide what Torch-Pruning removes.

@@ -36,6 +36,7 @@ from sec_rl.envs.action import (
     compression_window,
     levers_from,
 )
+from sec_rl.envs.batch import Lanes
 from sec_rl.envs.observation import encode
 from sec_rl.envs.readings import accuracy
 from sec_rl.envs.session import OpenedSession
@@ -186,6 +187,13 @@ class Drive:
 
 def collapsed(before: Metrics, after: Metrics) -> bool:
     """Return whether more than half of what was learned over chance is gone."""
-    chance = 1.0 / before.n_classes
-    old, new = ((accuracy(metrics) - chance) / (1.0 - chance) for metrics in (before, after))
-    return old > _LEARNED and new < _LOST_SHARE * old
+    old, new = (np.array([accuracy(metrics)]) for metrics in (before, after))
+    return bool(collapsed_lanes(old, new, np.array([float(before.n_classes)]))[0])
+
+
+def collapsed_lanes(before: Lanes, after: Lanes, n_classes: Lanes) -> NDArray[np.bool_]:
+    """Return the same of many runs, from their accuracies before and after a segment, (lanes,)."""
+    chance = 1.0 / n_classes
+    old, new = (before - chance) / (1.0 - chance), (after - chance) / (1.0 - chance)
+    lost: NDArray[np.bool_] = (old > _LEARNED) & (new < _LOST_SHARE * old)
+    return lost

@@ -5,7 +5,8 @@ from __future__ import annotations
 from sec_rl.envs.session import OpenedSession
 from sec_rl.values import Forecast, Preference
 
-_HALVINGS = 12
+# The goal is found to this fraction of the range: the 4096th part.
+HALVINGS_OF_GOAL = 12
 
 
 def compression_goal(opened: OpenedSession, preference: Preference, compression_max: float) -> float | None:
@@ -26,7 +27,7 @@ def compression_goal(opened: OpenedSession, preference: Preference, compression_
     low, high = 0.0, compression_max
     if not misses(opened.session.forecast(0.0), preference, opened.format_speedup):
         return 0.0
-    for _ in range(_HALVINGS):
+    for _ in range(HALVINGS_OF_GOAL):
         middle = (low + high) / 2.0
         if misses(opened.session.forecast(middle), preference, opened.format_speedup):
             low = middle

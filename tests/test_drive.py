@@ -28,11 +28,11 @@ class Fragile(FakeSession):
     strength: float = 0.15
 
     def advance(self, ratios: Ratios, levers: Levers) -> Metrics:
-        self.before = self._metrics(0.0, 0.0) if not self.asked else self.now
+        self.before: Metrics = self._metrics(0.0, 0.0) if not self.asked else self.now
         after = super().advance(ratios, levers)
         if ratios.compression - self.before.compression_ratio > self.strength:
             after = replace(after, validation_accuracy=0.5)
-        self.now = after
+        self.now: Metrics = after
         return after
 
     def rollback(self) -> Metrics:

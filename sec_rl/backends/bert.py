@@ -30,8 +30,9 @@ from sec_rl.training.batching import BatchStream, TokenRows, tokenize
 from sec_rl.training.examples import ExampleSource
 from sec_rl.training.labelling import rows_in_use
 from sec_rl.training.masked_language import MaskedLanguageModel, round_as_exported
-from sec_rl.training.optimizer import rate_at, set_rate
+from sec_rl.training.optimizer import set_rate
 from sec_rl.training.precision import resolve_precision
+from sec_rl.training.schedule import rate_at
 from sec_rl.training.teacher import Teacher
 from sec_rl.training.trainer import predict, train_step
 from sec_rl.values import Forecast, Levers, Metrics, Ratios

@@ -6,7 +6,7 @@ import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 
@@ -272,6 +272,129 @@ def collect(
         on_episode=printer.episode,
     )
     printer.done(out, table)
+
+
+@app.command
+def calibrate(
+    *,
+    out: Path,
+    traces: Path | None = None,
+    leave_out: list[str] | None = None,
+    overwrite: bool = False,
+    seed: int = 0,
+    quick: bool = False,
+    quiet: bool = False,
+) -> None:
+    """Fit the simulator to recorded episodes, and print its error on tasks that it was not fitted to.
+
+    Example: sec-rl calibrate --traces runs/traces --out runs/simulator
+
+    Parameters
+    ----------
+    out
+        Folder of the simulator to create.
+    traces
+        Folder of recorded episodes; by default those that ship with the package.
+    leave_out
+        Families of tasks to leave out of everything, one flag each.
+    overwrite
+        Replace an earlier simulator in that folder.
+    seed
+        Seed of the fit.
+    quick
+        Fewer members and shorter fits, to see that everything works.
+    quiet
+        Print nothing but errors.
+    """
+    from sec_rl.agents.calibrate import calibrate as fit
+    from sec_rl.agents.shipped import shipped_traces
+    from sec_rl.cli.printing import CalibrationPrinter
+
+    printer = CalibrationPrinter(quiet=quiet)
+    report = fit(
+        traces or shipped_traces(),
+        out,
+        leave_out=leave_out or (),
+        overwrite=overwrite,
+        seed=seed,
+        quick=quick,
+        on_progress=printer.line,
+    )
+    printer.report(out, report)
+
+
+@app.command
+def train(
+    *,
+    out: Path,
+    simulator: Path | None = None,
+    algorithm: str = "ppo",
+    steps: int = 2_000_000,
+    backend: Literal["simulator", "bert"] = "simulator",
+    task: str | None = None,
+    policy: Path | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    seed: int = 0,
+    quick: bool = False,
+    quiet: bool = False,
+) -> None:
+    """Learn a controller policy.
+
+    Example: sec-rl train --out runs/policy
+
+    Parameters
+    ----------
+    out
+        Folder of the policy to create.
+    simulator
+        Folder of a simulator; by default the one that ships with the package.
+    algorithm
+        `ppo`, `sac` or `cross-entropy`.
+    steps
+        Environment steps; a step is one segment of one simulated run.
+    backend
+        `bert` learns in real training on `--task`: slow, and meant to go on from a policy.
+    task
+        What to train on for real, with the backend `bert` only.
+    policy
+        Policy to go on from, instead of a cloned schedule.
+    resume
+        Go on with a training that was interrupted, bit for bit.
+    overwrite
+        Replace an earlier policy in that folder.
+    seed
+        Seed of everything random.
+    quick
+        A fiftieth of the steps, to see that everything works.
+    quiet
+        Print nothing but errors.
+    """
+    from sec_rl.agents.learn import learn
+    from sec_rl.cli.printing import TrainingPrinter
+
+    printer = TrainingPrinter(quiet=quiet)
+    learned = learn(
+        out,
+        simulator=simulator,
+        algorithm=algorithm,
+        steps=steps // 50 if quick else steps,
+        task=_real_task(backend, task),
+        start=policy,
+        resume=resume,
+        overwrite=overwrite,
+        seed=seed,
+        on_progress=printer.progress,
+    )
+    printer.done(out, learned.scores)
+
+
+def _real_task(backend: str, task: str | None) -> str | None:
+    if backend == "bert" and task is None:
+        raise InputError("The backend 'bert' trains for real and needs --task.")
+    if backend == "simulator" and task is not None:
+        raise InputError("--task is what the backend 'bert' trains on; the simulator draws its tasks.")
+    return task
 
 
 @app.command

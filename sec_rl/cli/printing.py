@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from sec_rl.agents.collect import Recorded
+    from sec_rl.agents.training_folder import Progress
 
 PLAIN_WIDTH = 140
 
@@ -70,6 +71,57 @@ class CollectionPrinter:
             f"{out / 'episodes.parquet'}",
             markup=False,
         )
+
+
+class TrainingPrinter:
+    """Prints one line per evaluation, with the time that is left."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._console = _console(quiet=quiet)
+
+    def progress(self, progress: Progress) -> None:
+        """Print how good the policy is by now."""
+        left = "" if progress.seconds_left is None else f"  {progress.seconds_left:.0f} s left"
+        self._console.print(
+            f"{progress.steps:>9,}/{progress.total_steps:,} steps  {progress.steps_per_second:>7,.0f}/s  "
+            f"return {progress.mean_return:.4f}  ahead of the best fixed schedule by {progress.difference:+.4f} "
+            f"[{progress.low:+.4f}, {progress.high:+.4f}]{left}"
+        )
+
+    def done(self, out: Path, scores: Mapping[str, Any]) -> None:
+        """Print the final scores."""
+        for name in ("best_fixed", "cubic"):
+            ahead = scores[f"ahead_of_{name}"]
+            self._console.print(
+                f"against {name.replace('_', ' ')}: {ahead['mean']:+.4f} [{ahead['low']:+.4f}, {ahead['high']:+.4f}] "
+                f"in {scores['episodes']} simulated episodes"
+            )
+        self._console.print(f"policy: {out}", markup=False)
+
+
+class CalibrationPrinter:
+    """Prints how the fit goes, and what it is worth on tasks it never saw."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._console = _console(quiet=quiet)
+
+    def line(self, text: str) -> None:
+        """Print a line of progress."""
+        self._console.print(text, markup=False)
+
+    def report(self, out: Path, report: Mapping[str, Any]) -> None:
+        """Print the errors on left-out tasks."""
+        table = Table("family left out", "episodes", "final error, points", "per segment, points", "rank correlation")
+        for family, scores in report["left_out"].items():
+            table.add_row(
+                family,
+                str(scores["episodes"]),
+                f"{scores['final_error_points']:.2f}",
+                f"{scores['segment_error_points']:.2f}",
+                f"{scores['rank_correlation']:.2f}",
+            )
+        self._console.print(table)
+        self._console.print(f"simulator: {out}", markup=False)
 
 
 def print_comparison(results: Mapping[str, Mapping[str, Any]], console: Console | None = None) -> None:

@@ -50,13 +50,6 @@ def optimizer_state(model: nn.Module, optimizer: torch.optim.AdamW) -> dict[str,
     return found
 
 
-def rate_at(progress: float, peak: float, warmup: float = 0.1) -> float:
-    """Return the learning rate at `progress` in [0, 1]: linear warm-up, then linear decay to zero."""
-    if progress < warmup:
-        return peak * progress / warmup
-    return peak * (1.0 - progress) / (1.0 - warmup)
-
-
 def set_rate(optimizer: torch.optim.AdamW, rate: float) -> None:
     """Set the learning rate of every group in proportion to its relative rate."""
     for group in optimizer.param_groups:

@@ -1,0 +1,187 @@
+"""Fitting a simulator to recorded episodes, and judging it on families of tasks that it was not fitted to."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.stats import spearmanr
+
+from sec_rl.agents.fit_dynamics import fit_ensemble, free_run
+from sec_rl.agents.fit_noise import fit_noise, noisy_finals
+from sec_rl.agents.trace_batch import TraceBatch, recorded_tasks, trace_batch
+from sec_rl.agents.traces import read_traces, without
+from sec_rl.backends.simulator.curves import CostCurves, fit_curves
+from sec_rl.backends.simulator.dynamics import Ensemble
+from sec_rl.backends.simulator.model import DESCRIPTION, Noise, Simulator, save_simulator
+from sec_rl.backends.simulator.tasks import accuracy_gap
+from sec_rl.envs.utility import utility
+from sec_rl.errors import RunFolderError
+from sec_rl.values import Metrics, Preference
+
+MEMBERS, LEFT_OUT_MEMBERS, EPOCHS = 8, 4, 400
+QUICK_MEMBERS, QUICK_EPOCHS = 2, 60
+COVERAGES = (0.5, 0.8, 0.95)
+
+
+def calibrate(
+    traces: Path,
+    out: Path,
+    *,
+    leave_out: Sequence[str] = (),
+    overwrite: bool = False,
+    seed: int = 0,
+    quick: bool = False,
+    on_progress: Callable[[str], None] | None = None,
+) -> dict[str, Any]:
+    """Fit a simulator and write its folder.
+
+    For the report every family is left out once: an ensemble is fitted to the others and runs the family's episodes
+    freely, from the opened session to the end, under the ratios that were realised. Of a left-out task it knows its
+    descriptors, the level of dense training among them (`sec_rl.backends.simulator.tasks`).
+
+    Args:
+        traces: folder of recorded episodes.
+        out: folder of the simulator.
+        leave_out: families to leave out of everything.
+        overwrite: replace an earlier simulator.
+        seed: of the fit.
+        quick: a smoke test.
+        on_progress: takes a line at a time.
+
+    Returns:
+        what `simulator.json` says of the fit: `left_out` per family, `overall`, and where it came from.
+
+    Raises:
+        InputError: there are no episodes, or a setting lacks a dense one.
+        RunFolderError: `out` is not empty.
+    """
+    if out.exists() and any(out.iterdir()) and not (overwrite and (out / DESCRIPTION).exists()):
+        raise RunFolderError(f"{str(out)!r} is not empty; give another folder, or --overwrite for a simulator.")
+    say = on_progress or (lambda _: None)
+    table = without(read_traces(traces), leave_out)
+    tasks, names = recorded_tasks(table)
+    batch = trace_batch(table, tasks, names)
+    curves = _curves(table)
+    members, epochs = (QUICK_MEMBERS, QUICK_EPOCHS) if quick else (MEMBERS, EPOCHS)
+    families = sorted(set(batch.families))
+    left_out, others = {}, {}
+    for count, family in enumerate(families if len(families) > 1 else [], 1):
+        own = np.flatnonzero(batch.families == family)
+        rest = batch.take(np.flatnonzero(batch.families != family))
+        ensemble = fit_ensemble(rest, n_members=min(members, LEFT_OUT_MEMBERS), epochs=epochs, seed=seed)
+        noise = fit_noise(ensemble, rest)
+        left_out[family] = judge(ensemble, noise, curves, batch.take(own), table)
+        others[family] = ensemble
+        error = left_out[family]["final_error_points"]
+        say(f"[{count}/{len(families)}] without {family}: final error {error:.2f} points")
+    say(f"fitting {members} members to {len(batch)} episodes ...")
+    ensemble = fit_ensemble(batch, n_members=members, epochs=epochs, seed=seed)
+    about = {
+        "episodes": len(batch),
+        "families": families,
+        "sha256": hashlib.sha256(pd.util.hash_pandas_object(table, index=False).to_numpy().tobytes()).hexdigest(),
+        "seed": seed,
+        "cost_error": _cost_error(table, curves),
+        "left_out": left_out,
+        "overall": _overall(left_out),
+    }
+    # Noise is what an ensemble leaves unexplained of tasks it does not know: its own tasks would flatter it.
+    noises = [fit_noise(other, batch.take(np.flatnonzero(batch.families == name))) for name, other in others.items()]
+    weights = [each.weights for each in noises] or [fit_noise(ensemble, batch).weights]
+    simulator = Simulator(ensemble, Noise(np.mean(weights, axis=0)), curves, tasks, names, about)
+    save_simulator(simulator, out)
+    return about
+
+
+def judge(
+    ensemble: Ensemble, noise: Noise, curves: CostCurves, batch: TraceBatch, table: pd.DataFrame
+) -> dict[str, Any]:
+    """Return the errors of an ensemble on episodes that it was not fitted to."""
+    gap = 100.0 * accuracy_gap(batch.tasks)
+    free = free_run(ensemble, batch).mean(axis=0)[:, :, 0]
+    last = batch.ran.sum(axis=1) - 1
+    final = free[np.arange(len(batch)), last]
+    errors = np.abs(final - batch.final) * gap
+    controlled = batch.controllers != "dense"
+    by_segment = np.abs(free - batch.states[:, 1:, 0]) * gap[:, None]
+    real, simulated = _utilities(batch, final, curves, table)
+    return {
+        "episodes": len(batch),
+        "final_error_points": float(errors.mean()),
+        "final_error_points_without_dense": float(errors[controlled].mean()) if controlled.any() else None,
+        "segment_error_points": float(by_segment[batch.learned].mean()),
+        "rank_correlation": float(spearmanr(real, simulated).statistic) if len(batch) > 2 else None,
+        "coverage": _coverage(ensemble, noise, batch),
+    }
+
+
+def _utilities(
+    batch: TraceBatch, final: NDArray[np.float64], curves: CostCurves, table: pd.DataFrame
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return real and simulated utility of every episode under the default preference."""
+    ends = table[table["segment"] == table["n_segments"]].set_index("episode")
+    starts = table[table["segment"] == 0].set_index("episode")["size_ratio"]
+    gap = accuracy_gap(batch.tasks)
+    real, simulated = [], []
+    for index, name in enumerate(batch.episodes):
+        row: dict[str, Any] = dict(ends.loc[name])
+        values = {key: row[key] for key in Metrics.__dataclass_fields__ if key != "source"}
+        measured = replace(Metrics("measured", **values), validation_accuracy=float(row["final_accuracy"]))
+        reference = float(batch.tasks.dense_accuracy[index])
+        real.append(utility(measured, Preference(), reference))
+        at = np.array([float(row["compression_ratio"])])
+        accuracy = float(batch.tasks.chance[index] + final[index] * gap[index])
+        predicted = replace(
+            measured,
+            validation_accuracy=accuracy,
+            size_ratio=float(curves.size_ratio(at, np.array([float(starts[name])]))[0]),
+            latency_ratio=float(curves.latency_ratio(at)[0]),
+        )
+        simulated.append(utility(predicted, Preference(), reference))
+    return np.array(real), np.array(simulated)
+
+
+def _coverage(ensemble: Ensemble, noise: Noise, batch: TraceBatch) -> dict[str, float]:
+    """Return how often the final accuracy lies in the simulator's intervals."""
+    finals = noisy_finals(ensemble, noise, batch, np.random.default_rng(0))
+    found = {}
+    for coverage in COVERAGES:
+        low, high = np.quantile(finals, [(1.0 - coverage) / 2.0, (1.0 + coverage) / 2.0], axis=0)
+        found[f"{coverage:g}"] = float(((low <= batch.final) & (batch.final <= high)).mean())
+    return found
+
+
+def _curves(table: pd.DataFrame) -> CostCurves:
+    return fit_curves(*_costs(table))
+
+
+def _costs(table: pd.DataFrame) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    opened = table[table["segment"] == 0].set_index("episode")["size_ratio"]
+    saved = table["episode"].map(opened).to_numpy(float) - table["size_ratio"].to_numpy(float)
+    return table["compression_ratio"].to_numpy(float), table["latency_ratio"].to_numpy(float), saved
+
+
+def _cost_error(table: pd.DataFrame, curves: CostCurves) -> dict[str, float]:
+    """Return the mean absolute error of the analytic costs, in units of the dense fp32 model's."""
+    compression, latency, saved = _costs(table)
+    return {
+        "latency_ratio": float(np.abs(curves.latency_ratio(compression) - latency).mean()),
+        "size_ratio": float(np.abs(curves.size_saved(compression) - saved).mean()),
+    }
+
+
+def _overall(left_out: dict[str, dict[str, Any]]) -> dict[str, float]:
+    """Return the means over families, every family weighing the same."""
+    keys = ("final_error_points", "segment_error_points", "rank_correlation")
+    return {
+        key: float(np.mean([scores[key] for scores in left_out.values() if scores[key] is not None]))
+        for key in keys
+        if left_out
+    }

@@ -1,0 +1,79 @@
+"""Learning a policy from a simulator's folder, or going on in real training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
+
+from sec_rl.agents.gym_entry import make_synergy
+from sec_rl.agents.lanes import OpenLanes
+from sec_rl.agents.policy import Policy, load_policy
+from sec_rl.agents.shipped import shipped_simulator
+from sec_rl.agents.simulated_lanes import SimulatorVecEnv
+from sec_rl.agents.train import train
+from sec_rl.agents.training_folder import Progress
+from sec_rl.agents.training_plan import TrainingPlan
+from sec_rl.backends.simulator.model import Simulator, load_simulator
+from sec_rl.errors import InputError
+
+
+def learn(
+    out: Path,
+    *,
+    simulator: Path | None = None,
+    algorithm: str = "ppo",
+    steps: int | None = None,
+    task: str | None = None,
+    start: Path | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    seed: int = 0,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> Policy:
+    """Learn a policy and write its folder, see `sec_rl.agents.train`.
+
+    Args:
+        out: folder of the policy.
+        simulator: folder of a simulator; None: the shipped one. It is what schedules are tuned and policies are
+            judged in, also while a policy learns in real training.
+        algorithm: key of `sec_rl.agents.learners.algorithms.ALGORITHMS`.
+        steps: environment steps at most; None: the plan's default.
+        task: learn in real training on this task instead; a step is then a segment of a fine-tuning run.
+        start: folder of the policy to go on from.
+        resume: go on with a training that was interrupted.
+        overwrite: replace an earlier policy.
+        seed: of everything random.
+        on_progress: called after each evaluation.
+    """
+    folder = simulator or shipped_simulator()
+    fitted = load_simulator(folder)
+    plan = TrainingPlan(algorithm=algorithm, seed=seed) if steps is None else TrainingPlan(algorithm, steps, seed)
+    real: VecEnv | None = None
+    if task is not None:
+        if start is None:
+            raise InputError("Learning in real training is slow; start from a policy (--policy).")
+        real = DummyVecEnv([lambda: make_synergy(backend="bert", task=task)])
+    return train(
+        open_lanes_of(fitted),
+        out,
+        plan,
+        start=None if start is None else load_policy(start),
+        learn_in=real,
+        provenance=_provenance(fitted, task),
+        resume=resume,
+        overwrite=overwrite,
+        on_progress=on_progress,
+    )
+
+
+def open_lanes_of(simulator: Simulator) -> OpenLanes:
+    """Return what opens lanes of a simulator, a new task in every episode."""
+    return lambda n_lanes, seed: SimulatorVecEnv(simulator, n_lanes, seed)
+
+
+def _provenance(simulator: Simulator, task: str | None) -> dict[str, Any]:
+    names = ("episodes", "families", "sha256", "overall")
+    return {"simulator": {name: simulator.about.get(name) for name in names}, "real_task": task}

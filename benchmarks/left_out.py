@@ -1,0 +1,226 @@
+"""Learned control on tasks that nothing was learned from: real training, against schedules, per preference.
+
+For each task its family is left out of the recorded episodes; simulator, policy and the grid-tuned fixed schedule are
+made from the rest. A schedule trains once and is scored under every preference; the policy sees the preference and
+trains once for each. Accuracy is the int8 artefact's on the test split; latency is timed afterwards.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from benchmarks.clock import clocked, p50_ms, worst_spread
+from benchmarks.estimates import Criterion, estimate
+from benchmarks.options import Options, parse_options
+from benchmarks.prepared import Prepared, prepare
+from benchmarks.writing import markdown_table, write_results
+from sec_rl.agents.episode_plan import EpisodeSpec
+from sec_rl.agents.shipped import shipped_traces
+from sec_rl.envs.utility import utility
+from sec_rl.errors import SecRlError
+from sec_rl.measurement.latency import LatencySettings, LatencyTarget
+from sec_rl.values import Metrics, Preference
+
+PREFERENCES: Mapping[str, Preference] = {
+    "balanced": Preference(),
+    "fast": Preference(latency_weight=0.06),
+    "few labels": Preference(label_weight=0.15),
+}
+SCHEDULES = ("best fixed", "cubic", "random", "dense")
+POOL_SIZE, PASSES, N_SEGMENTS = 3000, 4000, 12
+POLICY = "policy"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One real run: who drives it, on what, for which preference."""
+
+    task: str
+    folder: str
+    controller: str
+    preference: str
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Name of its folder."""
+        return f"{self.task}/{self.controller}-{self.preference}-seed{self.seed}".replace(" ", "_")
+
+
+def jobs(options: Options) -> Iterator[Job]:
+    """Return all runs; seeds vary slowest, so that an early stop leaves whole comparisons."""
+    for seed in options.seeds:
+        for task in options.tasks:
+            folder = str(options.task_folder(task))
+            for controller in SCHEDULES:
+                yield Job(task, folder, controller, "balanced", seed)
+            for preference in PREFERENCES:
+                yield Job(task, folder, POLICY, preference, seed)
+
+
+def run_job(job: Job, prepared: Prepared, passes: int, out: Path) -> str:
+    """Train, export, score, and write `OUT/NAME/figures.json`; returns the job's name."""
+    from sec_rl.agents.record import play_episode
+
+    folder = out / job.name
+    spec = EpisodeSpec(job.name, job.folder, POOL_SIZE, passes, N_SEGMENTS, job.controller, job.seed)
+    controller, initial = prepared.controller(job.controller, N_SEGMENTS)
+    table = prepared.table()
+    preference = PREFERENCES[job.preference]
+    played = play_episode(spec, prepared.encoder, table, controller, initial, preference, threads=1)
+    closed = played.session.close(folder / "model")
+    figures = {
+        "metrics": [step.metrics.to_dict() for step in played.steps],
+        "closed": {key: value for key, value in closed.items() if key != "fp32"},
+        "dense_bytes": played.session.dense_bytes,
+        "rollbacks": played.rollbacks,
+    }
+    aside = folder / "figures.new"
+    aside.write_text(json.dumps(figures), encoding="utf-8")
+    aside.replace(folder / "figures.json")
+    return job.name
+
+
+def row(job: Job, preference: str, out: Path, dense_accuracy: float, latency: Mapping[str, float]) -> dict[str, Any]:
+    """Return the figures of one run under one preference."""
+    figures = json.loads((out / job.name / "figures.json").read_text(encoding="utf-8"))
+    closed = figures["closed"]
+    last = Metrics(**figures["metrics"][-1])
+    final = replace(
+        last,
+        validation_accuracy=closed["test_accuracy"],
+        size_ratio=closed["size_bytes"] / figures["dense_bytes"],
+        latency_ratio=latency[job.name] / latency["dense"],
+    )
+    return {
+        **asdict(job),
+        "preference": preference,
+        "folder": None,
+        "utility": utility(final, PREFERENCES[preference], dense_accuracy),
+        "test_accuracy": 100 * closed["test_accuracy"],
+        "size_ratio": final.size_ratio,
+        "latency_ratio": final.latency_ratio,
+        "label_fraction": final.label_fraction,
+        "compression_ratio": last.compression_ratio,
+        "rollbacks": figures["rollbacks"],
+    }
+
+
+def time_runs(options: Options, task: str, seed: int) -> tuple[dict[str, float], float]:
+    """Return milliseconds at batch 32 per run of a task and seed, and the worst spread."""
+    mine = [job for job in jobs(options) if (job.task, job.seed) == (task, seed)]
+    targets = [LatencyTarget(job.name, "onnx", str(options.out / job.name / "model" / "model.onnx")) for job in mine]
+    settings = LatencySettings(batch_sizes=(32,), threads=options.threads, rounds=5, max_rounds=8)
+    kept = options.out / "latency" / f"{task}-seed{seed}.json"
+    found = clocked(targets, settings, kept, lambda line: say(f"{task} seed {seed}: {line}"))
+    times = {job.name: p50_ms(found, job.name, 32) for job in mine}
+    dense = next(job.name for job in mine if job.controller == "dense")
+    return times | {"dense": times[dense]}, worst_spread(found)
+
+
+def rows_of(options: Options) -> tuple[list[dict[str, Any]], float]:
+    """Return one row per run and preference, and the worst spread of the clock."""
+    rows, spread = [], 0.0
+    for seed in options.seeds:
+        for task in options.tasks:
+            latency, found = time_runs(options, task, seed)
+            spread = max(spread, found)
+            mine = [job for job in jobs(options) if (job.task, job.seed) == (task, seed)]
+            dense = next(job for job in mine if job.controller == "dense")
+            text = (options.out / dense.name / "figures.json").read_text(encoding="utf-8")
+            accuracy = json.loads(text)["closed"]["test_accuracy"]
+            for job in mine:
+                scored = [job.preference] if job.controller == POLICY else list(PREFERENCES)
+                rows += [row(job, preference, options.out, accuracy, latency) for preference in scored]
+    return rows, spread
+
+
+def judge(rows: Sequence[dict[str, Any]]) -> list[Criterion]:
+    """Return the policy's paired gain in utility over each opponent, a value per task, seed and preference."""
+    criteria = []
+    for opponent in SCHEDULES:
+        gains = []
+        for mine in (r for r in rows if r["controller"] == POLICY):
+            key = ("task", "seed", "preference")
+            theirs = next(
+                r for r in rows if r["controller"] == opponent and all(r[name] == mine[name] for name in key)
+            )
+            gains.append(mine["utility"] - theirs["utility"])
+        criteria.append(Criterion(f"utility of the policy minus {opponent}", estimate(gains), "at least", 0.0))
+    return criteria
+
+
+def summary(rows: Sequence[dict[str, Any]], tasks: Sequence[str]) -> str:
+    """Return the table: a line per task, preference and controller."""
+    header = ["run", "utility", "test accuracy, %", "bytes / fp32", "latency / dense int8", "labels bought"]
+    columns = [("utility", 4), ("test_accuracy", 1), ("size_ratio", 3), ("latency_ratio", 2), ("label_fraction", 2)]
+    lines = []
+    for task in tasks:
+        for preference in PREFERENCES:
+            for controller in (POLICY, *SCHEDULES):
+                key = (task, preference, controller)
+                mine = [r for r in rows if (r["task"], r["preference"], r["controller"]) == key]
+                cells = [estimate([r[name] for r in mine]).text(digits) for name, digits in columns]
+                lines.append([f"{task}, {preference}: {controller}", *cells])
+    return markdown_table(header, lines)
+
+
+def say(line: str) -> None:
+    """Print a line of progress."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Prepare, run, time, judge and write; returns the exit code (1: a criterion failed)."""
+    options = parse_options(
+        "left_out",
+        "Learned control on left-out tasks, in real training.",
+        tasks=("sst2", "trec6", "mrpc"),
+        arguments=arguments,
+    )
+    traces = shipped_traces()
+    prepared = {task: prepare(task, traces, options, say) for task in options.tasks}
+    missing = [job for job in jobs(options) if not (options.out / job.name / "figures.json").is_file()]
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(max_workers=options.threads, mp_context=context) as pool:
+        passes = options.passes or PASSES
+        futures = [pool.submit(run_job, job, prepared[job.task], passes, options.out) for job in missing]
+        for count, future in enumerate(as_completed(futures), 1):
+            say(f"[{count}/{len(missing)}] {future.result()}")
+    rows, spread = rows_of(options)
+    criteria = judge(rows)
+    notes = [
+        f"A run: {POOL_SIZE} texts in the pool, {options.passes or PASSES} example passes, {N_SEGMENTS} segments; "
+        "the family of the task was left out of episodes, simulator, policy and the grid.",
+        f"Latency: batch 32, 32 tokens, against dense int8; worst spread of block medians {spread:.2f}.",
+        "Utility counts accuracy from the dense run of the same task and seed.",
+    ]
+    table = summary(rows, options.tasks)
+    over = "tasks, seeds and preferences"
+    write_results(
+        options,
+        "Learned control on left-out tasks",
+        tables=[table],
+        criteria=criteria,
+        notes=notes,
+        over=over,
+        data={"rows": rows},
+    )
+    print(table)
+    for criterion in criteria:
+        print(criterion.line())
+    return int(not all(criterion.passed for criterion in criteria))
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except SecRlError as problem:
+        sys.exit(f"error: {problem}")

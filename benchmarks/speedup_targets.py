@@ -1,0 +1,153 @@
+"""One policy, many preferences: speed-up targets over what this machine can reach, each in one real training."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.estimates import Criterion, Estimate, estimate
+from benchmarks.options import Options, parse_options
+from benchmarks.runs import SEC_RL, RunSpec, read_result, run_all
+from benchmarks.writing import markdown_table, write_results
+from sec_rl.errors import SecRlError
+
+N_TARGETS = 5
+# A target may be passed by this share: what is removed comes in whole structures, and the clock has its own mind.
+MOST_OVER = 0.15
+UNREACHABLE = 1000
+
+
+def closest_speedup(options: Options, task: str) -> tuple[float, str]:
+    """Ask for the impossible; return the closest speed-up that the refusal names, and the refusal."""
+    words = ["replay", "--task", str(options.task_folder(task)), "--encoder", options.encoder]
+    words += ["--target-speedup", str(UNREACHABLE), "--threads", str(options.threads)]
+    words += ["--out", str(options.out / "unreachable")]
+    done = subprocess.run([*SEC_RL, *words], capture_output=True, text=True, check=False)
+    refusal = done.stderr.strip().splitlines()[-1] if done.stderr.strip() else ""
+    if done.returncode != 2 or "the closest is" not in refusal:
+        raise SecRlError(f"A speed-up of {UNREACHABLE} was not refused with the closest one: {refusal!r}.")
+    return float(refusal.split("the closest is ")[1].split(")")[0]), refusal
+
+
+def specs(options: Options, task: str, targets: Sequence[float]) -> list[RunSpec]:
+    """Return one run per seed and target, and per seed one without a target: int8 of the dense model."""
+    found = []
+    for seed in options.seeds:
+        common = {"task": str(options.task_folder(task)), "encoder": options.encoder, "seed": str(seed)}
+        common["threads"] = str(options.threads)
+        if options.passes is not None:
+            common["passes"] = str(options.passes)
+        found.append(RunSpec(f"{task}/dense-seed{seed}", common | {"schedule": "dense", "compression-ratio": "0"}))
+        for target in targets:
+            asked = {"schedule": "policy", "preference.target-speedup": f"{target:.2f}"}
+            found.append(RunSpec(f"{task}/x{target:.2f}-seed{seed}", common | asked))
+    return found
+
+
+def row(options: Options, task: str, target: float, seed: int) -> dict[str, Any]:
+    """Return the figures of one run."""
+    result = read_result(options.out / task / f"x{target:.2f}-seed{seed}")
+    reached = result["dense"]["latency_ms"]["batch32"]["p50"] / result["latency_ms"]["batch32"]["p50"]
+    seconds = result["seconds"]
+    total = sum(seconds.values())
+    return {
+        "target": target,
+        "seed": seed,
+        "speedup": reached,
+        "over": reached / target - 1.0,
+        "test_accuracy": 100 * result["test_accuracy"],
+        "size_ratio": result["size_bytes"] / result["dense"]["size_bytes"],
+        "label_fraction": result["label_fraction"],
+        "compression_ratio": result["compression_ratio"],
+        "control_share": 100 * seconds["control"] / total,
+        "measuring_share": 100 * (seconds["scoring"] + seconds["opening"]) / total,
+    }
+
+
+def picture(path: Path, rows: Sequence[dict[str, Any]], dense: Estimate) -> None:
+    """Draw accuracy over the speed-up that was reached, one point per run, and the targets as lines."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7.0, 4.2), layout="constrained")
+    axes = figure.subplots()
+    for target in sorted({r["target"] for r in rows}):
+        axes.axvline(target, color="#bbbbbb", linewidth=1, linestyle="--")
+    axes.plot([r["speedup"] for r in rows], [r["test_accuracy"] for r in rows], "o", color="#2563eb", label="replay")
+    axes.axhline(dense.mean, color="#555555", linewidth=1, label="dense model, int8")
+    axes.set_xlabel("times faster than eager fp32 PyTorch, batch 32 (dashed: asked)")
+    axes.set_ylabel("test accuracy, %")
+    axes.legend()
+    figure.savefig(path, dpi=150)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run, judge, draw and write; returns the exit code (1: a criterion failed)."""
+    options = parse_options(
+        "speedup_targets", "Speed-up targets, each in one training.", tasks=("sst2",), arguments=arguments
+    )
+    task = options.tasks[0]
+    options.out.mkdir(parents=True, exist_ok=True)
+    kept = options.out / "targets.txt"
+    if not kept.exists():
+        closest, refusal = closest_speedup(options, task)
+        kept.write_text(f"{closest}\n{refusal}\n", encoding="utf-8")
+    closest_text, refusal = kept.read_text(encoding="utf-8").splitlines()[:2]
+    run_all(specs(options, task, ()), options.out, say)
+    dense_runs = [read_result(options.out / task / f"dense-seed{seed}") for seed in options.seeds]
+    lowest = float(np.median([r["dense"]["latency_ms"]["batch32"]["p50"] / _p50(r) for r in dense_runs]))
+    targets = [round(float(t), 1) for t in np.geomspace(1.1 * lowest, 0.9 * float(closest_text), N_TARGETS)]
+    run_all(specs(options, task, targets), options.out, say)
+    rows = [row(options, task, target, seed) for target in targets for seed in options.seeds]
+    dense = estimate([100 * r["test_accuracy"] for r in dense_runs])
+    criteria, lines = [], []
+    for target in targets:
+        mine = [r for r in rows if r["target"] == target]
+        over = estimate([r["over"] for r in mine])
+        criteria.append(Criterion(f"target {target:g}: reached over asked, minus 1", over, "at least", 0.0))
+        criteria.append(Criterion(f"target {target:g}: reached over asked, minus 1", over, "at most", MOST_OVER))
+        columns = (("speedup", 2), ("test_accuracy", 2), ("size_ratio", 3), ("label_fraction", 2))
+        lines.append([f"{target:g}x", *(estimate([r[key] for r in mine]).text(digits) for key, digits in columns)])
+    for key, words, limit in (
+        ("control_share", "controller and bookkeeping, % of a replay", 2.0),
+        ("measuring_share", "validation and latency work, % of a replay", 15.0),
+    ):
+        criteria.append(Criterion(words, estimate([r[key] for r in rows]), "at most", limit))
+    picture(options.results / "speedup_targets.png", rows, dense)
+    table = markdown_table(["asked", "speed-up by the clock", "test accuracy, %", "bytes / fp32", "labels"], lines)
+    notes = [
+        f"Task {task}; int8 of the dense model alone: {lowest:.2f}x, accuracy {dense.text()} %.",
+        f"Beyond reach: `{refusal}`",
+    ]
+    write_results(
+        options,
+        "One policy, five speed-up targets",
+        tables=[table, "![accuracy over speed-up](speedup_targets.png)"],
+        criteria=criteria,
+        notes=notes,
+        data={"rows": rows, "targets": targets},
+    )
+    print(table)
+    for criterion in criteria:
+        print(criterion.line())
+    return int(not all(criterion.passed for criterion in criteria))
+
+
+def _p50(result: dict[str, Any]) -> float:
+    return float(result["latency_ms"]["batch32"]["p50"])
+
+
+def say(line: str) -> None:
+    """Print a line of progress."""
+    print(line, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except SecRlError as problem:
+        sys.exit(f"error: {problem}")

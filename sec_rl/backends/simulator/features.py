@@ -1,0 +1,90 @@
+"""What the learned dynamics see of a segment: the same columns for fitting and for simulating."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sec_rl.backends.simulator.tasks import TaskBatch
+from sec_rl.training.schedule import rates_at
+
+Lanes = NDArray[np.float64]
+
+FEATURE_NAMES = (
+    "progress",
+    "segment_share",
+    "learning_rate",
+    "compression_before",
+    "compression",
+    "compression_rise",
+    "compression_fall",
+    "log_kept",
+    "highest_compression",
+    "log_labels_in_use",
+    "label_fraction",
+    "log_segment_passes",
+    "log_classes",
+    "dense_accuracy",
+    "dense_loss_share",
+    "augmentation",
+    "pseudo_labels",
+    "distillation",
+    "depth_share",
+)
+# Points at which a segment's learning rate is averaged.
+_POINTS = 5
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One segment of many runs; every entry is (lanes,), levers are (lanes, 5) in the order of `Levers`.
+
+    Attributes:
+        index: segments finished before this one; `n_segments`: of the run.
+        compression_before: compression ratio before; `compression`: in this segment.
+        highest_compression: highest ratio so far, this segment included.
+        data: data ratio of this segment.
+        label_fraction: labels bought by now over the pool.
+        levers: augmentation strength, augmentation share, pseudo-label share, distillation weight, depth share.
+    """
+
+    index: Lanes
+    n_segments: Lanes
+    compression_before: Lanes
+    compression: Lanes
+    highest_compression: Lanes
+    data: Lanes
+    label_fraction: Lanes
+    levers: NDArray[np.float64]
+
+
+def features(segment: Segment, tasks: TaskBatch) -> NDArray[np.float64]:
+    """Return (lanes, features) in the order of `FEATURE_NAMES`."""
+    share = 1.0 / segment.n_segments
+    progress = segment.index * share
+    points = progress[:, None] + share[:, None] * (np.arange(_POINTS) + 0.5) / _POINTS
+    step = segment.compression - segment.compression_before
+    columns = (
+        progress,
+        share,
+        rates_at(points).mean(axis=1),
+        segment.compression_before,
+        segment.compression,
+        np.maximum(step, 0.0),
+        np.minimum(step, 0.0),
+        np.log(1.0 - np.minimum(segment.compression, 0.97)),
+        segment.highest_compression,
+        np.log(np.maximum(segment.data * tasks.pool_size, 1.0)),
+        segment.label_fraction,
+        np.log(tasks.budget * share),
+        np.log(tasks.n_classes),
+        tasks.dense_accuracy,
+        tasks.dense_loss / np.log(tasks.n_classes),
+        segment.levers[:, 0] * segment.levers[:, 1],
+        segment.levers[:, 2],
+        segment.levers[:, 3],
+        segment.levers[:, 4],
+    )
+    return np.stack(columns, axis=1)
