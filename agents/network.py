@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import Literal
 
@@ -57,6 +58,11 @@ class Network:
     def sizes(self) -> tuple[int, ...]:
         """Width of the input and of every layer."""
         return (self.mean.size, *(bias.size for bias in self.biases))
+
+    def fingerprint(self) -> str:
+        """Return the SHA-256 of every number, by which two networks are told apart."""
+        parts = (self.mean, self.scale, *self.weights, *self.biases)
+        return hashlib.sha256(b"".join(part.tobytes() for part in parts)).hexdigest()
 
     def is_finite(self) -> bool:
         """Return whether every number is one."""

@@ -18,10 +18,11 @@ from stable_baselines3.common.vec_env import VecEnv
 from sec_rl.agents.baselines import TargetSchedule
 from sec_rl.agents.checkpoint import has_state, load_state, save_state
 from sec_rl.agents.evaluate import Judge
-from sec_rl.agents.lanes import OpenLanes, StatefulLanes
+from sec_rl.agents.lanes import LaneController, OpenLanes, StatefulLanes
 from sec_rl.agents.learners.algorithms import Algorithm, algorithm_named, settings_of
 from sec_rl.agents.learners.cloning import clone, demonstrate
-from sec_rl.agents.learners.seam import Learner, LearningDivergedError, Lesson
+from sec_rl.agents.learners.paired import LearningDivergedError, PairedLanes
+from sec_rl.agents.learners.seam import Learner, Lesson
 from sec_rl.agents.network import Network
 from sec_rl.agents.policy import Policy, layer_tensors, network_from, save_policy
 from sec_rl.agents.training_folder import (
@@ -118,15 +119,22 @@ def train(
             f"Training with {plan.algorithm!r} in these lanes cannot be resumed exactly: the state of its "
             "replay buffer or of real runs is not saved. Start anew with --overwrite."
         )
-    config = {**asdict(plan), "settings": asdict(settings), "provenance": dict(provenance or {})}
+    config = {
+        **asdict(plan),
+        "settings": asdict(settings),
+        "start": None if start is None else start.network.fingerprint(),
+        "provenance": dict(provenance or {}),
+    }
     tune_seed, show_seed, learn_seed, judge_seed, final_seed = map(
         int, np.random.SeedSequence(plan.seed).generate_state(5) // 2
     )
     with open_training_folder(out, resume=resume, overwrite=overwrite), _threads(plan.threads), _logger(out) as log:
         keep_config(out, config, resume=resume)
         tuned = tune_fixed(open_lanes, seed=tune_seed)
-        env = learn_in if learn_in is not None else open_lanes(plan.lanes, learn_seed)
-        lesson = _lesson(open_lanes, env, algorithm, plan, start or tuned.schedule, show_seed, log)
+        teacher = start or tuned.schedule
+        open_stage = _paired(open_lanes, teacher) if algorithm.paired and learn_in is None else open_lanes
+        env = learn_in if learn_in is not None else open_stage(plan.lanes, learn_seed)
+        lesson = _lesson(open_stage, env, algorithm, plan, teacher, show_seed, log)
         learner = algorithm.build(lesson, settings)
         judge = Judge(open_lanes, tuned.schedule, episodes=plan.episodes, seed=judge_seed)
         course = _Course(out, plan, learner, env, judge, log, on_progress or (lambda _: None), resumes)
@@ -217,6 +225,11 @@ class _Course:
         lanes = cast(StatefulLanes, self._env).state_dict()
         state = {"standing": self.standing.state_dict(), "lanes": lanes, "learner": self._learner.state_dict()}
         save_state(self._out / TRAINING, steps, state)
+
+
+def _paired(open_lanes: OpenLanes, reference: LaneController) -> OpenLanes:
+    """Return what opens lanes together with their twin."""
+    return lambda n, seed: PairedLanes(open_lanes(n, seed), open_lanes(n, seed), reference)
 
 
 def _lesson(

@@ -12,12 +12,15 @@ import torch
 from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.vec_env import DummyVecEnv
 
-from sec_rl.agents.evaluate import evaluate
+from sec_rl.agents.baselines import TargetSchedule
+from sec_rl.agents.evaluate import evaluate, play
 from sec_rl.agents.lanes import LaneController
 from sec_rl.agents.learners.algorithms import ALGORITHMS, algorithm_named, settings_of
 from sec_rl.agents.learners.cloning import Demonstrations, clone, demonstrate
+from sec_rl.agents.learners.paired import LearningDivergedError, PairedLanes
 from sec_rl.agents.learners.ppo import PpoLearner, PpoSettings
-from sec_rl.agents.learners.seam import LearningDivergedError, Lesson
+from sec_rl.agents.learners.seam import Lesson
+from sec_rl.agents.learners.whole_episodes import WholeEpisodes
 from sec_rl.agents.network import Network, Squash
 from sec_rl.agents.policy import Policy
 from sec_rl.agents.tuning import tune_fixed
@@ -43,9 +46,26 @@ def _one_thread() -> Any:
 
 
 @functools.cache
+def schedule() -> TargetSchedule:
+    """Return the best fixed schedule."""
+    return tune_fixed(ToyLanes, episodes=64).schedule
+
+
+def paired(lanes: int, seed: int) -> PairedLanes:
+    """Return lanes whose rewards count from what the best fixed schedule earns."""
+    return PairedLanes(ToyLanes(lanes, seed), ToyLanes(lanes, seed), schedule())
+
+
+@functools.cache
 def demonstrations() -> Demonstrations:
     """Return what the best fixed schedule does."""
-    return demonstrate(ToyLanes(LANES, 0), tune_fixed(ToyLanes, episodes=64).schedule, rounds=4, seed=0)
+    return demonstrate(paired(LANES, 0), schedule(), rounds=4, seed=0)
+
+
+@functools.cache
+def plain_demonstrations() -> Demonstrations:
+    """Return the same with rewards as they come."""
+    return demonstrate(ToyLanes(LANES, 0), schedule(), rounds=4, seed=0)
 
 
 @functools.cache
@@ -54,9 +74,12 @@ def cloned(squash: Squash) -> Network:
     return clone(demonstrations(), squash=squash, seed=0)
 
 
-def lesson(*, squash: Squash = "clip", total: int = 400_000, poison: int | None = None) -> Lesson:
-    """Return the lesson of the toy."""
-    return Lesson(ToyLanes(LANES, 1, poison), cloned(squash), demonstrations(), total, 0, Logger(None, []))
+def lesson(name: str, total: int = 400_000, poison: int | None = None) -> Lesson:
+    """Return an algorithm's lesson of the toy."""
+    algorithm = algorithm_named(name)
+    env = paired(LANES, 1) if algorithm.paired and poison is None else ToyLanes(LANES, 1, poison)
+    shown = demonstrations() if algorithm.paired else plain_demonstrations()
+    return Lesson(env, cloned(algorithm.squash), shown, total, 0, Logger(None, []))
 
 
 def regret(controller: LaneController) -> float:
@@ -83,41 +106,66 @@ def test_an_untrained_network_is_worse_than_the_clone() -> None:
 @pytest.mark.parametrize(
     ("name", "steps", "settings", "threshold"),
     [
-        ("ppo", 250_000, {}, 0.15),
-        ("sac", 30_000, {"warm_up": 6000}, 0.28),
+        ("ppo", 250_000, {"log_std": -1.0, "rate": 1e-3}, 0.15),
+        ("sac", 40_000, {"warm_up": 6000}, 0.3),
         ("cross-entropy", 800_000, {"episodes": 4}, 0.25),
     ],
 )
 def test_it_learns_what_can_be_learned(name: str, steps: int, settings: dict[str, Any], threshold: float) -> None:
     algorithm = algorithm_named(name)
-    learner = algorithm.build(lesson(squash=algorithm.squash, total=steps), settings_of(algorithm, settings))
+    learner = algorithm.build(lesson(name, steps), settings_of(algorithm, settings))
     learner.learn(steps)
     assert steps <= learner.steps <= 1.1 * steps
     assert regret(Policy(learner.network())) < threshold
 
 
 def test_the_portable_policy_answers_like_the_actor() -> None:
-    learner = PpoLearner(lesson(), PpoSettings(warm_up=10))
+    learner = PpoLearner(lesson("ppo"), PpoSettings(warm_up=10))
     learner.learn(20_000)
     theirs, _ = learner._model.predict(observations(512), deterministic=True)
     np.testing.assert_allclose(Policy(learner.network()).act(observations(512)), theirs, atol=1e-6)
 
 
 def test_the_value_network_is_warm_before_the_actor_moves() -> None:
-    learner, shown = PpoLearner(lesson(), PpoSettings()), demonstrations()
-    wanted = shown.to_go * shown.reward_scale  # a third of its spread is the wishes that the schedule ignores
+    learner, shown = PpoLearner(lesson("ppo"), PpoSettings()), demonstrations()
+    wanted = shown.to_go * shown.reward_scale
     with torch.no_grad():
         values = learner._model.policy.predict_values(torch.from_numpy(shown.observations)).numpy().ravel()
-    assert np.mean((values - wanted) ** 2) < 0.4 * wanted.var()
+    assert np.mean((values - wanted) ** 2) < 0.8 * wanted.var()
     start = Policy(cloned("clip"))
     np.testing.assert_array_equal(Policy(learner.network()).act(observations(64)), start.act(observations(64)))
+
+
+def test_what_the_reference_earns_counts_nothing() -> None:
+    played = play(paired(64, 3), schedule(), 0)
+    np.testing.assert_array_equal(played.rewards, 0.0)
+    dense = TargetSchedule(compression_ratio=0.0)
+    gained = [evaluate(ToyLanes, each, episodes=64, seed=3) for each in (dense, schedule())]
+    np.testing.assert_allclose(play(paired(64, 3), dense, 0).returns, gained[0] - gained[1], atol=1e-6)
+
+
+def test_lanes_of_different_episodes_cannot_be_paired() -> None:
+    with pytest.raises(InputError, match="same seed"):
+        PairedLanes(ToyLanes(8, 0), ToyLanes(8, 1), schedule()).reset()
+
+
+def test_episodes_that_have_not_ended_move_nothing() -> None:
+    """Three steps of two lanes; the first one's episode ends with step 1, the second one's does not."""
+    spaces = ToyLanes(2, 0).observation_space, ToyLanes(2, 0).action_space
+    buffer = WholeEpisodes(3, *spaces, device="cpu", gae_lambda=1.0, gamma=1.0, n_envs=2)
+    for starts in ([1.0, 1.0], [0.0, 0.0], [1.0, 0.0]):
+        zeros = np.zeros((2, 24), np.float32), np.zeros((2, 2), np.float32)
+        buffer.add(*zeros, np.ones(2), np.array(starts), torch.full((2,), 0.25), torch.zeros(2))
+    buffer.compute_returns_and_advantage(torch.full((2,), 9.0), np.zeros(2))
+    np.testing.assert_allclose(buffer.returns, [[2.0, 0.25], [1.0, 0.25], [0.25, 0.25]])
+    np.testing.assert_allclose(buffer.advantages, [[1.75, 0.0], [0.75, 0.0], [0.0, 0.0]])
 
 
 @pytest.mark.parametrize("name", ["ppo", "cross-entropy"])
 def test_learning_goes_on_from_its_state_bit_for_bit(name: str) -> None:
     algorithm = algorithm_named(name)
     settings = settings_of(algorithm, {"warm_up": 10} if name == "ppo" else {})
-    one, other = lesson(), lesson()
+    one, other = lesson(name), lesson(name)
     straight = algorithm.build(one, settings)
     straight.learn(20_000)
     learned, lanes = straight.state_dict(), one.env.state_dict()  # type: ignore[attr-defined]
@@ -133,7 +181,7 @@ def test_learning_goes_on_from_its_state_bit_for_bit(name: str) -> None:
 
 def test_sac_says_that_it_cannot_go_on() -> None:
     algorithm = ALGORITHMS["sac"]
-    learner = algorithm.build(lesson(squash="tanh"), settings_of(algorithm, {"buffer": 1000}))
+    learner = algorithm.build(lesson("sac"), settings_of(algorithm, {"buffer": 1000}))
     with pytest.raises(InputError, match="replay buffer"):
         learner.state_dict()
 
@@ -141,8 +189,7 @@ def test_sac_says_that_it_cannot_go_on() -> None:
 @pytest.mark.parametrize("name", list(ALGORITHMS))
 def test_a_reward_that_is_no_number_stops_learning(name: str) -> None:
     algorithm = algorithm_named(name)
-    poisoned = lesson(squash=algorithm.squash, poison=5)
-    learner = algorithm.build(poisoned, settings_of(algorithm, {}))
+    learner = algorithm.build(lesson(name, poison=5), settings_of(algorithm, {}))
     with pytest.raises(LearningDivergedError, match="no number"):
         learner.learn(20_000)
     learner.network()
@@ -151,7 +198,7 @@ def test_a_reward_that_is_no_number_stops_learning(name: str) -> None:
 @pytest.mark.parametrize("name", ["ppo", "sac"])
 def test_weights_that_are_no_numbers_stop_learning(name: str) -> None:
     algorithm = algorithm_named(name)
-    learner: Any = algorithm.build(lesson(squash=algorithm.squash), settings_of(algorithm, {}))
+    learner: Any = algorithm.build(lesson(name), settings_of(algorithm, {}))
     with torch.no_grad():
         next(learner._model.policy.parameters()).fill_(torch.nan)
         if name == "sac":

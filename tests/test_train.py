@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from sec_rl.agents.checkpoint import join_state, load_state, save_state, split_state
-from sec_rl.agents.learners.seam import LearningDivergedError
+from sec_rl.agents.learners.paired import LearningDivergedError
 from sec_rl.agents.policy import CARD, TENSORS, Policy, load_policy
 from sec_rl.agents.train import train
 from sec_rl.agents.training_folder import PROGRESS, TENSORBOARD, TRAINING, Progress, open_training_folder
@@ -23,7 +23,11 @@ from tests.test_policy import random_network
 from tests.toy_lanes import ToyLanes
 
 PLAN = TrainingPlan(
-    steps=20_000, lanes=64, evaluate_every=5_000, episodes=64, settings={"warm_up": 50, "n_epochs": 2, "rate": 2e-3}
+    steps=20_000,
+    lanes=64,
+    evaluate_every=5_000,
+    episodes=64,
+    settings={"warm_up": 50, "n_epochs": 2, "rate": 2e-3, "log_std": -1.0},
 )
 ROOT = Path(__file__).parents[1]
 

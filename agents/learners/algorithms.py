@@ -23,18 +23,21 @@ class Algorithm:
         settings: class of its settings, all of which have defaults.
         squash: what its networks end in.
         resumes: whether its state can be saved.
+        paired: whether it learns from what it earns beyond a reference, see `sec_rl.agents.learners.paired`; not for
+            algorithms that bootstrap every step, since the observation does not say how far the reference is.
     """
 
     build: Callable[[Lesson, Any], Learner]
     settings: Callable[..., Any]
     squash: Squash
     resumes: bool = True
+    paired: bool = True
 
 
 ALGORITHMS: Mapping[str, Algorithm] = {
     "ppo": Algorithm(PpoLearner, PpoSettings, "clip"),
-    "sac": Algorithm(SacLearner, SacSettings, "tanh", resumes=False),
-    "cross-entropy": Algorithm(CrossEntropyLearner, CrossEntropySettings, "clip"),
+    "sac": Algorithm(SacLearner, SacSettings, "tanh", resumes=False, paired=False),
+    "cross-entropy": Algorithm(CrossEntropyLearner, CrossEntropySettings, "clip", paired=False),
 }
 
 

@@ -51,12 +51,12 @@ class Demonstrations:
 
 
 def demonstrate(
-    env: VecEnv, controller: LaneController, *, rounds: int, seed: int, noise: float = 0.2
+    env: VecEnv, controller: LaneController, *, rounds: int, seed: int, noise: float = 0.1
 ) -> Demonstrations:
     """Let a controller drive whole episodes.
 
     Args:
-        env: lanes of runs.
+        env: lanes of runs, rewards as they come, or paired.
         controller: drives them.
         rounds: episodes of each lane.
         seed: of controller and disturbance.

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from sec_rl.agents.evaluate import play
 from sec_rl.agents.lanes import StatefulLanes
-from sec_rl.agents.learners.seam import LearningDivergedError, Lesson
+from sec_rl.agents.learners.paired import LearningDivergedError
+from sec_rl.agents.learners.seam import Lesson
 from sec_rl.agents.network import NORMALISED_LIMIT, Network
 from sec_rl.errors import InputError
 
@@ -56,6 +57,7 @@ class CrossEntropyLearner:
         if not hasattr(lesson.env, "state_dict"):
             raise InputError("Cross-entropy search needs lanes whose state can be put back, such as the simulator's.")
         self._env, self._lanes = lesson.env, cast(StatefulLanes, lesson.env)
+        self._env.reset()
         self._start, self._logger = lesson.start, lesson.logger
         self._settings = settings
         self._candidates = self._env.num_envs // settings.episodes

@@ -1,15 +1,17 @@
-"""Proximal policy optimisation (Schulman et al. 2017) of stable-baselines3, in large rollouts."""
+"""Proximal policy optimisation (Schulman et al. 2017) of stable-baselines3, in large rollouts of whole episodes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from stable_baselines3 import PPO
 from torch import nn
 
 from sec_rl.agents.learners.cloning import fit
-from sec_rl.agents.learners.seam import LearningDivergedError, Lesson
+from sec_rl.agents.learners.paired import LearningDivergedError
+from sec_rl.agents.learners.seam import Lesson
 from sec_rl.agents.learners.state import (
     generator_state,
     load_generators,
@@ -19,6 +21,7 @@ from sec_rl.agents.learners.state import (
     optimizer_state,
 )
 from sec_rl.agents.learners.torch_network import Standardise, linear_layers, read_network, write_network
+from sec_rl.agents.learners.whole_episodes import WholeEpisodes
 from sec_rl.agents.network import HIDDEN, Network
 from sec_rl.errors import InputError
 
@@ -32,10 +35,11 @@ class PpoSettings:
         n_steps: steps of each lane between updates; two to four whole episodes.
         n_minibatches: of an update's pass over them; divides `n_steps`.
         n_epochs: passes over them.
-        gae_lambda: of the advantage (Schulman et al. 2016); the discount is 1.
+        gae_lambda: of the advantage (Schulman et al. 2016); 1 is what an episode really earned. The discount is 1.
         clip: of the ratio of probabilities.
         target_kl: an update ends where the policy has moved 1.5 times this far.
-        log_std: logarithm of the first standard deviation of the actions: the clone is good already.
+        log_std: logarithm of the first standard deviation of the actions. Labels once bought stay bought, so wide
+            exploration pays for what the policy without it would never spend.
         entropy: weight of the entropy in the loss.
         warm_up: optimizer steps that fit the value network to the demonstrations before the actor moves.
     """
@@ -44,10 +48,10 @@ class PpoSettings:
     n_steps: int = 32
     n_minibatches: int = 8
     n_epochs: int = 4
-    gae_lambda: float = 0.95
+    gae_lambda: float = 1.0
     clip: float = 0.2
     target_kl: float = 0.02
-    log_std: float = -1.0
+    log_std: float = -2.0
     entropy: float = 0.0
     warm_up: int = 1000
 
@@ -72,6 +76,7 @@ class PpoLearner:
             gamma=1.0,
             gae_lambda=settings.gae_lambda,
             clip_range=settings.clip,
+            rollout_buffer_class=WholeEpisodes,
             ent_coef=settings.entropy,
             target_kl=settings.target_kl,
             policy_kwargs={
@@ -87,6 +92,8 @@ class PpoLearner:
         # Its own schedule counts the steps of one call of learn(); the training has many.
         self._model.lr_schedule = lambda _: settings.rate * max(0.0, 1.0 - self.steps / lesson.total_steps)
         self._model.set_logger(lesson.logger)
+        self._model._last_obs = np.asarray(env.reset())
+        self._model._last_episode_starts = np.ones(env.num_envs, np.bool_)
         policy = self._model.policy
         self._mean, self._scale = lesson.start.mean, lesson.start.scale
         self._actor = linear_layers(policy.mlp_extractor.policy_net, policy.action_net)
@@ -124,7 +131,6 @@ class PpoLearner:
             "policy": module_state(model.policy),
             "optimizer": optimizer_state(model.policy.optimizer),
             "generators": generator_state(),
-            # None before the first rollout, which resets the lanes.
             "last_observation": model._last_obs,
             "last_starts": model._last_episode_starts,
             "steps": model.num_timesteps,

@@ -8,7 +8,8 @@ from typing import Any, cast
 from stable_baselines3 import SAC
 from torch import nn
 
-from sec_rl.agents.learners.seam import LearningDivergedError, Lesson
+from sec_rl.agents.learners.paired import LearningDivergedError
+from sec_rl.agents.learners.seam import Lesson
 from sec_rl.agents.learners.torch_network import Standardise, linear_layers, read_network, write_network
 from sec_rl.agents.network import HIDDEN, Network
 from sec_rl.errors import InputError

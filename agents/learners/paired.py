@@ -1,0 +1,114 @@
+"""Rewards as the learners get them: scaled, and less what a reference earns in the very same episode.
+
+Tasks, preferences and validation noise move a run's return far more than a better action does. A policy that learns
+from the plain return spends most of its experience on telling tasks apart. So the lanes have a twin that meets the
+same episodes, driven by what the policy was cloned from, and the reward is what is earned beyond it. The twin does
+not depend on the policy's actions, so what is subtracted changes no gradient's mean, only its variance: a baseline
+that depends on the inputs of an episode (Mao et al. 2019, "Variance reduction for reinforcement learning in
+input-driven environments").
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import numpy as np
+from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn, VecEnvWrapper
+
+from sec_rl.agents.lanes import LaneController, StatefulLanes
+from sec_rl.errors import InputError, SecRlError
+
+
+class LearningDivergedError(SecRlError):
+    """A reward, a loss or a weight became infinite or no number."""
+
+
+class ScaledLanes(VecEnvWrapper):
+    """Lanes whose rewards are multiplied by a factor, and are numbers.
+
+    Args:
+        env: the lanes.
+        factor: above 0.
+    """
+
+    def __init__(self, env: VecEnv, factor: float) -> None:
+        super().__init__(env)
+        self._factor = factor
+
+    def reset(self) -> Any:
+        """Reset the lanes."""
+        return self.venv.reset()
+
+    def step_wait(self) -> VecEnvStepReturn:
+        """Take the step.
+
+        Raises:
+            LearningDivergedError: a reward or an observation is no number.
+        """
+        observations, rewards, dones, infos = self.venv.step_wait()
+        if not (np.isfinite(rewards).all() and np.isfinite(np.asarray(observations)).all()):
+            raise LearningDivergedError("The environment gave a reward or an observation that is no number.")
+        return observations, rewards * np.float32(self._factor), dones, infos
+
+
+class PairedLanes(VecEnvWrapper):
+    """Lanes whose rewards count from what a reference earns in their twin.
+
+    Args:
+        env: the lanes.
+        twin: of the same seed; it meets the same episodes, whatever the actions are.
+        reference: drives the twin; remembers nothing.
+    """
+
+    def __init__(self, env: VecEnv, twin: VecEnv, reference: LaneController) -> None:
+        super().__init__(env)
+        self._twin, self._reference = twin, reference
+        self._seen: Any = None
+
+    def seed(self, seed: int | None = None) -> Any:
+        """Seed both."""
+        self._twin.seed(seed)
+        return self.venv.seed(seed)
+
+    def reset(self) -> Any:
+        """Reset both.
+
+        Raises:
+            InputError: they meet different episodes.
+        """
+        observations, self._seen = self.venv.reset(), self._twin.reset()
+        if not np.array_equal(np.asarray(observations), np.asarray(self._seen)):
+            raise InputError("The lanes and their twin start different episodes; open both with the same seed.")
+        return observations
+
+    def step_wait(self) -> VecEnvStepReturn:
+        """Take the step in both.
+
+        Raises:
+            InputError: an episode ends in one of them only.
+        """
+        observations, rewards, dones, infos = self.venv.step_wait()
+        self._seen, rivals, ended, _ = self._twin.step(self._reference.act(np.asarray(self._seen)))
+        if not np.array_equal(dones, ended):
+            raise InputError("How long an episode is depends on the actions; such lanes cannot be paired.")
+        return observations, rewards - rivals, dones, infos
+
+    def close(self) -> None:
+        """Close both."""
+        self._twin.close()
+        self.venv.close()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state of both, see `StatefulLanes`."""
+        return {
+            "lanes": cast(StatefulLanes, self.venv).state_dict(),
+            "twin": cast(StatefulLanes, self._twin).state_dict(),
+            "seen": self._seen,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a state, see `StatefulLanes`."""
+        cast(StatefulLanes, self.venv).load_state_dict(state["lanes"])
+        cast(StatefulLanes, self._twin).load_state_dict(state["twin"])
+        self._seen = state["seen"]
