@@ -44,14 +44,14 @@ class PpoSettings:
         warm_up: optimizer steps that fit the value network to the demonstrations before the actor moves.
     """
 
-    rate: float = 5e-4
+    rate: float = 1e-3
     n_steps: int = 32
     n_minibatches: int = 8
     n_epochs: int = 4
     gae_lambda: float = 1.0
     clip: float = 0.2
-    target_kl: float = 0.02
-    log_std: float = -2.0
+    target_kl: float = 0.05
+    log_std: float = -1.5
     entropy: float = 0.0
     warm_up: int = 1000
 
