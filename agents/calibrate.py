@@ -137,7 +137,7 @@ def _utilities(
         reference = float(batch.tasks.dense_accuracy[index])
         real.append(utility(measured, Preference(), reference))
         at = np.array([float(row["compression_ratio"])])
-        accuracy = float(batch.tasks.chance[index] + final[index] * gap[index])
+        accuracy = float(batch.tasks.majority[index] + final[index] * gap[index])
         predicted = replace(
             measured,
             validation_accuracy=accuracy,

@@ -82,7 +82,7 @@ def collect(
     parts = out / PARTS
     parts.mkdir(parents=True, exist_ok=True)
     _keep_plan(out, {"seed": seed, "encoder": encoder, "tasks": [Path(t).name for t in tasks]})
-    table = _latency_table(out, encoder)
+    table = measure_table(encoder, out / TABLE)
     _split(out, parts)
     missing = [spec for spec in plan if not (parts / f"{spec.name}.parquet").exists()]
     started, report = time.monotonic(), on_episode or (lambda _: None)
@@ -152,9 +152,15 @@ def _keep_plan(out: Path, asked: dict[str, object]) -> None:
             )
 
 
-def _latency_table(out: Path, encoder: str) -> CostTable:
-    """Return the collection's table, measured once: processes side by side would only measure each other."""
-    path = out / TABLE
+def measure_table(encoder: str, path: Path) -> CostTable:
+    """Return the latency table in a file, measured first where there is none.
+
+    Processes side by side would only measure each other: it is measured once, before they start.
+
+    Args:
+        encoder: as `sec-rl run` takes it.
+        path: JSON file.
+    """
     if path.exists():
         return CostTable.from_dict(json.loads(path.read_text(encoding="utf-8")))
     from sec_rl.backends.pruning import cost_table
@@ -165,5 +171,6 @@ def _latency_table(out: Path, encoder: str) -> CostTable:
 
     model, _ = load_dense(resolve_encoder(encoder), ("no", "yes"), 0)
     table = cost_table(model, PruningConfig(), usable_cores(), length=32)
+    path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, json.dumps(table.to_dict()) + "\n")
     return table

@@ -37,7 +37,7 @@ def fit_noise(ensemble: Ensemble, traces: TraceBatch) -> Noise:
         ]
         after = np.mean(steps, axis=0)
         squared = (traces.states[:, t + 1] - after) ** 2
-        accuracy = np.clip(traces.tasks.chance + after[:, 0] * gap, 0.0, 1.0)
+        accuracy = np.clip(traces.tasks.majority + after[:, 0] * gap, 0.0, 1.0)
         # Both ends of the segment were seen through a sample.
         sampling = 2.0 * accuracy * (1.0 - accuracy) / VALIDATION_ROWS / gap**2
         squared[:, 0] = np.maximum(squared[:, 0] - sampling, _LEAST_OWN * squared[:, 0])

@@ -48,7 +48,7 @@ def record_episode(
     # The table holds no reward: it follows from the metrics for any preference.
     played = play_episode(spec, encoder, table, controller, initial, Preference(), threads=threads)
     whole = _setting(spec.task, spec.pool_size)
-    return _rows(spec, encoder, played, played.session.score(whole.validation))
+    return _rows(spec, encoder, played, whole, played.session.score(whole.validation))
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ def _setting(task: str, pool_size: int) -> Task:
     return Task(whole.name, whole.label_names, cut(whole.train, pool_size), validation, whole.test)
 
 
-def _rows(spec: EpisodeSpec, encoder: str, played: PlayedEpisode, final: Scores) -> pd.DataFrame:
+def _rows(spec: EpisodeSpec, encoder: str, played: PlayedEpisode, whole: Task, final: Scores) -> pd.DataFrame:
     session = played.session
     episode: dict[str, Any] = {
         "episode": spec.name,
@@ -139,6 +139,7 @@ def _rows(spec: EpisodeSpec, encoder: str, played: PlayedEpisode, final: Scores)
         "budget": spec.budget,
         "n_segments": spec.n_segments,
         "n_classes": session.task.n_classes,
+        "majority": float(np.bincount(whole.validation.labels).max() / len(whole.validation)),
         "batch_size": session.config.batch_size,
         "final_accuracy": final.accuracy,
         "final_loss": final.loss,

@@ -74,13 +74,14 @@ def recorded_tasks(table: pd.DataFrame) -> tuple[TaskBatch, tuple[str, ...]]:
         if dense.empty:
             raise InputError(f"Task {task!r} with a pool of {pool_size} has no dense episode; record one.")
         opened = rows[rows["segment"] == 0]
-        n_classes = float(rows["n_classes"].iloc[0])
-        accuracy = float(dense["final_accuracy"].mean())
-        gap = max(accuracy - 1.0 / n_classes, 0.05)
-        start = (float(opened["validation_accuracy"].mean()) - 1.0 / n_classes) / gap
+        n_classes, majority = float(rows["n_classes"].iloc[0]), float(rows["majority"].iloc[0])
+        accuracy, loss = float(dense["final_accuracy"].mean()), float(dense["final_loss"].mean())
+        gap = max(accuracy - majority, 0.05)
+        run = rows[(rows["controller"] == "dense") & (rows["segment"] > 0)]
+        area = float(np.clip((run["validation_accuracy"] - majority) / gap, 0.0, 1.5).mean())
+        start = max((float(opened["validation_accuracy"].mean()) - majority) / gap, -1.0)
         size = float(opened["size_ratio"].mean())
-        loss = float(dense["final_loss"].mean())
-        descriptors.append((n_classes, float(pool_size), float(budget), accuracy, loss, size, max(start, -0.5)))
+        descriptors.append((n_classes, majority, float(pool_size), float(budget), accuracy, loss, area, size, start))
         names.append(f"{task}/{pool_size}")
     return TaskBatch(*np.array(descriptors).T.copy()), tuple(names)
 

@@ -7,7 +7,8 @@ episode                        identifier, unique in a table
 task, family                   name of the task; tasks of one family share their texts and are held out together
 encoder, controller, seed      what ran
 pool_size, budget, n_segments  labelled pool, example passes of the whole run, segments
-n_classes, batch_size          of the task; of the run
+n_classes, majority            of the task; share of its most frequent class in validation
+batch_size                     of the run
 segment                        segments finished, 0 .. n_segments
 action_data, action_compression            the controller's action, NaN at segment 0
 target_data, target_compression            the ratios that were asked of the session, NaN at segment 0
@@ -43,6 +44,7 @@ EPISODE_COLUMNS = (
     "budget",
     "n_segments",
     "n_classes",
+    "majority",
     "batch_size",
     "final_accuracy",
     "final_loss",

@@ -21,6 +21,7 @@ from benchmarks.estimates import Criterion, estimate
 from benchmarks.options import Options, parse_options
 from benchmarks.prepared import Prepared, prepare
 from benchmarks.writing import markdown_table, write_results
+from sec_rl.agents.collect import measure_table
 from sec_rl.agents.episode_plan import EpisodeSpec
 from sec_rl.agents.shipped import shipped_traces
 from sec_rl.envs.utility import utility
@@ -186,6 +187,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments=arguments,
     )
     traces = shipped_traces()
+    measure_table(options.encoder, options.out / "latency_table.json")
     prepared = {task: prepare(task, traces, options, say) for task in options.tasks}
     missing = [job for job in jobs(options) if not (options.out / job.name / "figures.json").is_file()]
     context = multiprocessing.get_context("spawn")

@@ -44,6 +44,7 @@ def made_up_traces(per_family: int = 8, seed: int = 0) -> pd.DataFrame:
                 "budget": 2000,
                 "n_segments": n_segments,
                 "n_classes": n_classes,
+                "majority": 1.0 / n_classes,
                 "batch_size": 16,
             }
             own = _episode(walk, n_segments, n_classes, ceiling, generator, dense=dense)

@@ -83,7 +83,7 @@ def test_a_setting_without_a_dense_episode_is_named(tmp_path: Path) -> None:
 def test_drawn_tasks_are_valid_and_new(simulator: Simulator, seed: int, n: int) -> None:
     drawn = draw_tasks(simulator.tasks, n, np.random.default_rng(seed))
     assert (drawn.n_classes >= 2).all()
-    assert (drawn.dense_accuracy > drawn.chance).all()
+    assert (drawn.dense_accuracy > drawn.majority).all()
     assert (drawn.dense_accuracy < 1.0).all()
     assert (drawn.dense_loss < np.log(drawn.n_classes)).all()
     for field in fields(TaskBatch):

@@ -86,7 +86,7 @@ class SimulatorLanes:
             column[lanes] = 0.0
         start = opening.tasks.start_accuracy
         self._state[lanes] = np.stack([start, np.zeros(len(lanes)), start], axis=1)
-        self.accuracy[lanes] = np.clip(opening.tasks.chance + start * accuracy_gap(opening.tasks), 0.0, 1.0)
+        self.accuracy[lanes] = np.clip(opening.tasks.majority + start * accuracy_gap(opening.tasks), 0.0, 1.0)
         self.loss[lanes] = np.log(opening.tasks.n_classes)
 
     def advance(self, ratios: NDArray[np.float64], levers: NDArray[np.float64]) -> None:
@@ -153,7 +153,7 @@ class SimulatorLanes:
 
     def _observe(self, noise: Lanes) -> None:
         """Turn relative values into what validation shows: a sample's accuracy has the noise of its size."""
-        true = np.clip(self.tasks.chance + self._state[:, 0] * accuracy_gap(self.tasks), 0.0, 1.0)
+        true = np.clip(self.tasks.majority + self._state[:, 0] * accuracy_gap(self.tasks), 0.0, 1.0)
         sampled = true + np.sqrt(true * (1.0 - true) / VALIDATION_ROWS) * noise
         self.accuracy = np.clip(sampled, 0.0, 1.0)
         self.loss = np.maximum(np.log(self.tasks.n_classes) - self._state[:, 1] * loss_gap(self.tasks), 0.0)

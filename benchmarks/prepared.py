@@ -1,0 +1,76 @@
+"""What is learned without a task's family: simulator, policy, and the best fixed schedule."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.options import Options
+from sec_rl.agents.baselines import TargetSchedule
+from sec_rl.agents.calibrate import calibrate
+from sec_rl.agents.controllers import Controller, RandomWalk, ScheduleController
+from sec_rl.agents.episode_plan import FAMILIES
+from sec_rl.agents.learn import learn
+from sec_rl.agents.policy import load_policy
+from sec_rl.agents.schedules import Schedule
+from sec_rl.compression.cost_table import CostTable
+from sec_rl.envs.drive import INITIAL
+from sec_rl.values import Ratios
+
+QUICK_STEPS = 40_000
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What drives the runs of one task.
+
+    Attributes:
+        folder: of simulator, policy and latency table.
+        encoder: as `sec-rl run` takes it.
+        fixed: settings of the best fixed schedule, tuned in the simulator.
+    """
+
+    folder: Path
+    encoder: str
+    fixed: dict[str, Any]
+
+    def controller(self, name: str, n_segments: int) -> tuple[Controller, Ratios]:
+        """Return a controller, and the ratios that its first action starts from."""
+        if name == "policy":
+            return load_policy(self.folder / "policy"), INITIAL
+        if name == "best fixed":
+            return TargetSchedule(**self.fixed), INITIAL
+        if name == "random":
+            return RandomWalk(), INITIAL
+        schedule = ScheduleController(Schedule(name, 1.0, 0.0 if name == "dense" else 0.5, 0, n_segments))
+        return schedule, schedule.initial_ratios()
+
+    def table(self) -> CostTable:
+        """Return what blocks cost on this device."""
+        path = self.folder.parent / "latency_table.json"
+        return CostTable.from_dict(json.loads(path.read_text(encoding="utf-8")))
+
+
+def prepare(task: str, traces: Path, options: Options, say: Callable[[str], None]) -> Prepared:
+    """Calibrate and train without a task's family; what is there already is used again.
+
+    Args:
+        task: name of the task.
+        traces: folder of recorded episodes.
+        options: of the benchmark; `quick` learns for a moment only.
+        say: takes one line of progress.
+    """
+    family = FAMILIES.get(task, task)
+    folder = options.out / f"without-{family}"
+    if not (folder / "simulator" / "simulator.json").is_file():
+        say(f"fitting a simulator without {family} ...")
+        calibrate(traces, folder / "simulator", leave_out=[family], quick=options.quick)
+    if not (folder / "policy" / "policy.json").is_file():
+        say(f"learning a policy without {family} ...")
+        steps = QUICK_STEPS if options.quick else None
+        learn(folder / "policy", simulator=folder / "simulator", steps=steps, overwrite=True)
+    provenance = load_policy(folder / "policy").provenance
+    return Prepared(folder, options.encoder, dict(provenance["best_fixed"]))
