@@ -83,7 +83,7 @@ def run(
             if on_segment is not None:
                 on_segment(step.metrics, step.structure)
 
-        looped = time.perf_counter()
+        scored, looped = session.scoring_seconds, time.perf_counter()
         run_episode(drive, controller, seed=config.seed, on_step=record)
         loop_seconds = time.perf_counter() - looped
         accuracy = drive.history[-1].validation_accuracy
@@ -122,9 +122,9 @@ def run(
             "seconds": {
                 "opening": opening_seconds,
                 "training": session.train_seconds,
-                "scoring": session.scoring_seconds,
+                "scoring": session.scoring_seconds - scored,
                 # Whatever else the loop did: observations, the controller, bookkeeping.
-                "control": loop_seconds - session.train_seconds - session.scoring_seconds,
+                "control": loop_seconds - session.train_seconds - (session.scoring_seconds - scored),
                 "closing": closing_seconds,
             },
             "dense": _dense(session, reference, dense_latency),

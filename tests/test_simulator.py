@@ -160,7 +160,8 @@ def test_lanes_do_what_drive_does(simulator: Simulator, seed: int, actions: list
 
 def _preference(wishes: PreferenceBatch, lane: int) -> Preference:
     values = {field.name: float(getattr(wishes, field.name)[lane]) for field in fields(Preference)}
-    return Preference(**{name: None if np.isnan(value) else value for name, value in values.items()})
+    wanted: dict[str, Any] = {name: None if np.isnan(value) else value for name, value in values.items()}
+    return Preference(**wanted)
 
 
 def test_controllers_meet_the_same_episodes(simulator: Simulator) -> None:
