@@ -21,27 +21,30 @@ _HUBER = 0.05
 _LEAST_SCALE = 0.05
 
 
-class _Member(nn.Module):
-    """One network of the ensemble, in torch; `Ensemble.step` computes the same in numpy."""
+class _Members(nn.Module):
+    """All networks of the ensemble side by side, in torch; `Ensemble.step` computes the same in numpy."""
 
-    def __init__(self, mean: Tensor, scale: Tensor) -> None:
+    def __init__(self, mean: Tensor, scale: Tensor, n_members: int, hidden: int) -> None:
         super().__init__()
         self.mean, self.scale = mean, scale
-        widths = (len(mean) + N_STATE, HIDDEN, HIDDEN, 4)
-        self.layers = nn.ModuleList([nn.Linear(a, b) for a, b in itertools.pairwise(widths)])
-        with torch.no_grad():
-            last = self.layers[-1]
-            for parameter in last.parameters():
-                parameter.mul_(0.1)
+        widths = (len(mean) + N_STATE, hidden, hidden, 4)
+        self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
+        for n_in, n_out in itertools.pairwise(widths):
+            # The last layer starts small: levels and rates start from their offsets.
+            size = n_in**-0.5 * (0.1 if n_out == 4 else 1.0)
+            self.weights.append(nn.Parameter(size * (2.0 * torch.rand(n_members, n_in, n_out) - 1.0)))
+            self.biases.append(nn.Parameter(torch.zeros(n_members, 1, n_out)))
 
     def forward(self, inputs: Tensor, state: Tensor) -> Tensor:
-        x = torch.cat([(inputs - self.mean) / self.scale, 2.0 * state[:, :2] - 1.0, state[:, 2:]], dim=1)
-        for layer in self.layers[:-1]:
-            x = torch.tanh(layer(x))
-        x = self.layers[-1](x)
-        rate = torch.sigmoid(x[:, :2] + RATE_OFFSET)
-        level = HIGHEST * torch.tanh(x[:, 2:] + LEVEL_OFFSET)
-        return state[:, :2] + rate * (level - state[:, :2])
+        """Map (members, rows, features) and (members, rows, 3) to (members, rows, 2)."""
+        x = torch.cat([(inputs - self.mean) / self.scale, 2.0 * state[..., :2] - 1.0, state[..., 2:]], dim=-1)
+        for layer, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
+            x = torch.baddbmm(bias, x, weight)
+            if layer < len(self.weights) - 1:
+                x = torch.tanh(x)
+        rate = torch.sigmoid(x[..., :2] + RATE_OFFSET)
+        level = HIGHEST * torch.tanh(x[..., 2:] + LEVEL_OFFSET)
+        return state[..., :2] + rate * (level - state[..., :2])
 
 
 def fit_ensemble(traces: TraceBatch, *, n_members: int, epochs: int, seed: int) -> Ensemble:
@@ -58,14 +61,13 @@ def fit_ensemble(traces: TraceBatch, *, n_members: int, epochs: int, seed: int) 
     """
     rows = traces.inputs[traces.ran]
     mean, scale = rows.mean(axis=0), np.maximum(rows.std(axis=0), _LEAST_SCALE)
-    generator = np.random.default_rng(seed)
-    members = []
-    for index in range(n_members):
-        picked = generator.integers(0, len(traces), len(traces))
-        members.append(_fit_member(traces.take(picked), mean, scale, epochs, seed * 1000 + index))
-    states = [member.layers.state_dict() for member in members]
-    weights = [np.stack([_array(state[f"{k}.weight"]).T for state in states]) for k in range(3)]
-    biases = [np.stack([_array(state[f"{k}.bias"]) for state in states]) for k in range(3)]
+    picked = np.random.default_rng(seed).integers(0, len(traces), (n_members, len(traces)))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        members = _Members(_tensor(mean), _tensor(scale), n_members, HIDDEN)
+    _fit(members, _tensor(traces.inputs[picked]), _tensor(traces.states[picked]), traces.learned[picked], epochs)
+    weights = [_array(weight) for weight in members.weights]
+    biases = [_array(bias)[:, 0] for bias in members.biases]
     return Ensemble(mean, scale, (weights[0], weights[1], weights[2]), (biases[0], biases[1], biases[2]))
 
 
@@ -89,39 +91,41 @@ def free_run(ensemble: Ensemble, traces: TraceBatch) -> NDArray[np.float64]:
     return np.stack(found)
 
 
-def _fit_member(
-    traces: TraceBatch, mean: NDArray[np.float64], scale: NDArray[np.float64], epochs: int, seed: int
-) -> _Member:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        member = _Member(_tensor(mean), _tensor(scale))
-    optimizer = torch.optim.AdamW(member.parameters(), lr=_RATE, weight_decay=_DECAY)
-    inputs, states = _tensor(traces.inputs), _tensor(traces.states)
-    learned = _tensor(traces.learned.astype(np.float64))[..., None]
-    best = torch.cummax(states[..., :1], dim=1).values
+def _fit(members: _Members, inputs: Tensor, states: Tensor, learned: NDArray[np.bool_], epochs: int) -> None:
+    """Fit all members at once.
+
+    Args:
+        members: to be fitted.
+        inputs: (members, episodes, segments, features) of each member's bootstrap.
+        states: (members, episodes, segments + 1, 2); `learned`: (members, episodes, segments).
+        epochs: steps of the optimizer.
+    """
+    optimizer = torch.optim.AdamW(members.parameters(), lr=_RATE, weight_decay=_DECAY)
+    mask = _tensor(learned.astype(np.float64))[..., None]
+    best = torch.cummax(states[..., :1], dim=2).values
+    known = torch.cat([states[:, :, :-1], best[:, :, :-1]], dim=3).flatten(1, 2)
+    flat = inputs.flatten(1, 2)
     for epoch in range(epochs):
         optimizer.param_groups[0]["lr"] = _RATE * (1.0 - epoch / epochs)
-        state = torch.cat([states[:, 0], states[:, 0, :1]], dim=1)
+        state = torch.cat([states[:, :, 0], states[:, :, 0, :1]], dim=2)
         freely = []
-        for t in range(inputs.shape[1]):
-            after = member(inputs[:, t], state)
-            after = torch.where(learned[:, t] > 0, after, state[:, :2])
-            state = torch.cat([after, torch.maximum(state[:, 2:], after[:, :1])], dim=1)
+        for t in range(inputs.shape[2]):
+            after = torch.where(mask[:, :, t] > 0, members(inputs[:, :, t], state), state[..., :2])
+            state = torch.cat([after, torch.maximum(state[..., 2:], after[..., :1])], dim=2)
             freely.append(after)
-        known = torch.cat([states[:, :-1], best[:, :-1]], dim=2)
-        once = member(inputs.flatten(0, 1), known.flatten(0, 1)).view_as(states[:, 1:])
-        loss = _distance(torch.stack(freely, dim=1), states[:, 1:], learned)
-        loss = loss + _ONE_STEP_WEIGHT * _distance(once, states[:, 1:], learned)
+        once = members(flat, known).view_as(states[:, :, 1:])
+        loss = _distance(torch.stack(freely, dim=2), states[:, :, 1:], mask)
+        loss = loss + _ONE_STEP_WEIGHT * _distance(once, states[:, :, 1:], mask)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
-    return member
 
 
 def _distance(predicted: Tensor, real: Tensor, mask: Tensor) -> Tensor:
     error = nn.functional.smooth_l1_loss(predicted, real, beta=_HUBER, reduction="none")
     weighted = error * torch.tensor([1.0, _LOSS_WEIGHT]) * mask
-    return weighted.sum() / mask.sum()
+    # Members share no parameter: the sum of their losses fits each on its own.
+    return weighted.sum() / mask[0].sum()
 
 
 def _tensor(values: NDArray[np.float64]) -> Tensor:

@@ -8,11 +8,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from sec_rl.agents.policy import load_policy
-
 from sec_rl.agents.controllers import Controller, ScheduleController
 from sec_rl.agents.episode import run_episode, trajectory_line
 from sec_rl.agents.latency_scale import scale_latency
+from sec_rl.agents.policy import load_policy
 from sec_rl.agents.schedules import Schedule
 from sec_rl.agents.shipped import shipped_policy
 from sec_rl.agents.targets_report import aimed, check_reach, targets_report
