@@ -1,9 +1,16 @@
-"""How a segment changes accuracy and loss: an ensemble of small networks that pull a run towards a level.
+"""How a segment changes accuracy and loss: an ensemble of small networks inside a law of learning and damage.
 
-Each member answers, from the segment's features and where the run stands, two levels and two rates:
-`after = before + rate x (level - before)`, for relative accuracy and relative loss. Rates lie in (0, 1) and levels
-are bounded, so a simulated run settles whatever the controller does; a free difference runs away over an episode.
-Ensembles of probabilistic networks as models of dynamics: Chua et al. 2018, sec. 4.
+A segment first damages what was learned, in proportion to the rise of compression, and then pulls the run towards a
+level, by a share that follows from the effort of the segment::
+
+    kept  = before x exp(-fragility x rise)
+    share = 1 - exp(-ease x effort)
+    after = kept + share x (level - kept)
+
+for relative accuracy and relative loss alike. A network answers fragility, ease and level from the segment's features
+and where the run stands. The law is the prior: removal never helps by itself, nothing is learned without effort, and
+shares in (0, 1) and bounded levels keep a whole run stable, where a free difference would run away. Ensembles of
+networks as models of dynamics: Chua et al. 2018, sec. 4.
 """
 
 from __future__ import annotations
@@ -13,13 +20,20 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from sec_rl.backends.simulator.features import EFFORT, RISE
+
 Array = NDArray[np.float64]
 
-# Highest level: dense training is not the end, augmentation and pseudo-labels may pass it a little.
-HIGHEST = 1.12
-LEVEL_OFFSET, RATE_OFFSET = 0.8, -0.5
+# Levels lie between these: a run may lose all, and beat dense training on a budget too small for all labels.
+LOWEST, HIGHEST = -0.2, 1.6
+# What a network of zeros answers: the dense level, at the dense speed, with some fragility.
+LEVEL_OFFSET, EASE_OFFSET, FRAGILITY_OFFSET = 0.7, 0.0, -1.0
+# Bounds of the logarithm of ease.
+LEAST_EASE, MOST_EASE = -4.0, 2.0
 # Where a run stands: relative accuracy, relative loss, best relative accuracy so far.
 N_STATE = 3
+# Ease, level and fragility, each of accuracy and loss.
+N_ANSWERS = 6
 
 
 @dataclass(frozen=True)
@@ -58,7 +72,12 @@ class Ensemble:
             x = (x[:, None, :] @ weight[members])[:, 0] + bias[members]
             if layer < len(self.weights) - 1:
                 x = np.tanh(x)
-        rate = 1.0 / (1.0 + np.exp(-(x[:, :2] + RATE_OFFSET)))
-        level = HIGHEST * np.tanh(x[:, 2:] + LEVEL_OFFSET)
-        after: Array = state[:, :2] + rate * (level - state[:, :2])
+        ease = np.exp(np.clip(x[:, :2] + EASE_OFFSET, LEAST_EASE, MOST_EASE))
+        level = LOWEST + (HIGHEST - LOWEST) / (1.0 + np.exp(-(x[:, 2:4] + LEVEL_OFFSET)))
+        fragility = np.logaddexp(0.0, x[:, 4:] + FRAGILITY_OFFSET)
+        before = state[:, :2]
+        # What is below the majority's level was never learned.
+        kept = np.minimum(before, 0.0) + np.maximum(before, 0.0) * np.exp(-fragility * inputs[:, RISE, None])
+        share = 1.0 - np.exp(-ease * inputs[:, EFFORT, None])
+        after: Array = kept + share * (level - kept)
         return after

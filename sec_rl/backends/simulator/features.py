@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sec_rl.backends.simulator.tasks import TaskBatch
-from sec_rl.training.schedule import rates_at
+from sec_rl.training.schedule import WARM_UP, rates_at
 
 Lanes = NDArray[np.float64]
 
@@ -34,7 +34,9 @@ FEATURE_NAMES = (
     "pseudo_labels",
     "distillation",
     "depth_share",
+    "effort",
 )
+RISE, EFFORT = FEATURE_NAMES.index("compression_rise"), FEATURE_NAMES.index("effort")
 # Points at which a segment's learning rate is averaged.
 _POINTS = 5
 
@@ -90,5 +92,35 @@ def features(segment: Segment, tasks: TaskBatch) -> NDArray[np.float64]:
         segment.levers[:, 2],
         segment.levers[:, 3],
         segment.levers[:, 4],
+        learning_speed(tasks.dense_area) * _effort_share(progress, share),
     )
     return np.stack(columns, axis=1)
+
+
+def learning_speed(dense_area: Lanes) -> Lanes:
+    """Return the speed at which `1 - exp(-speed x effort)` has a given mean over a run, effort rising to 1.
+
+    Effort is the learning rate's integral, so the law is that of dense training: tasks that learn slowly do so under
+    every controller.
+
+    Args:
+        dense_area: (lanes,) relative accuracy of dense training, averaged over its segments.
+    """
+    return np.interp(dense_area, _AREAS, _SPEEDS)
+
+
+def _effort_share(progress: Lanes, share: Lanes) -> Lanes:
+    """Return the share of a run's effort that falls to a segment; all shares add up to 1."""
+    return _effort(progress + share) - _effort(progress)
+
+
+def _effort(progress: Lanes) -> Lanes:
+    """Return the integral of the learning rate up to `progress`, over that of the whole run."""
+    rising = np.minimum(progress, WARM_UP) ** 2 / WARM_UP
+    left = np.clip(1.0 - progress, 0.0, 1.0 - WARM_UP)
+    return rising + ((1.0 - WARM_UP) ** 2 - left**2) / (1.0 - WARM_UP)
+
+
+_SPEEDS = np.geomspace(0.1, 100.0, 61)
+_STEPS = np.linspace(0.0, 1.0, 65, dtype=np.float64)[1:]
+_AREAS = (1.0 - np.exp(-_SPEEDS[:, None] * _effort(_STEPS)[None, :])).mean(axis=1)

@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from sec_rl.backends.simulator.curves import CostCurves
-from sec_rl.backends.simulator.dynamics import N_STATE, Ensemble
+from sec_rl.backends.simulator.dynamics import N_ANSWERS, N_STATE, Ensemble
 from sec_rl.backends.simulator.features import FEATURE_NAMES
 from sec_rl.backends.simulator.tasks import TaskBatch
 from sec_rl.errors import InputError
@@ -150,5 +150,5 @@ def _check(simulator: Simulator, tensors: Mapping[str, NDArray[Any]], path: Path
             raise InputError(f"{str(path)!r}: layer {layer} has shape {weight.shape}, bias {bias.shape}.")
         n_in = weight.shape[2]
     lengths = {len(getattr(simulator.tasks, field.name)) for field in fields(TaskBatch)}
-    if n_in != 4 or lengths != {len(simulator.names)} or simulator.noise.weights.shape != (2, 4):
+    if n_in != N_ANSWERS or lengths != {len(simulator.names)} or simulator.noise.weights.shape != (2, 4):
         raise InputError(f"{str(path)!r}: tensors do not fit together.")
