@@ -119,6 +119,9 @@ def _fit(members: _Members, inputs: Tensor, states: Tensor, learned: NDArray[np.
         epochs: steps of the optimizer.
     """
     optimizer = torch.optim.AdamW(members.parameters(), lr=_RATE, weight_decay=_DECAY)
+    threads = torch.get_num_threads()
+    # Thousands of small operations: a second thread only waits for the first.
+    torch.set_num_threads(1)
     mask = _tensor(learned.astype(np.float64))[..., None]
     best = torch.cummax(states[..., :1], dim=2).values
     known = torch.cat([states[:, :, :-1], best[:, :, :-1]], dim=3).flatten(1, 2)
@@ -137,6 +140,7 @@ def _fit(members: _Members, inputs: Tensor, states: Tensor, learned: NDArray[np.
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
+    torch.set_num_threads(threads)
 
 
 def _distance(predicted: Tensor, real: Tensor, mask: Tensor) -> Tensor:
