@@ -62,7 +62,7 @@ def collect(
 
     Args:
         tasks: as `load_task` takes them.
-        n_episodes: of the whole collection; those that `out` holds already are kept, and more may be asked for later.
+        n_episodes: of the plan; those that `out` holds already are kept, and more may be asked for later.
         out: folder; `episodes.parquet` in it is the table, see `sec_rl.agents.traces`.
         encoder: as `sec-rl run` takes it.
         workers: processes.
@@ -72,7 +72,7 @@ def collect(
         on_episode: called after each episode.
 
     Returns:
-        all episodes.
+        all episodes in `out`, those of earlier rounds with another policy, or none, included.
 
     Raises:
         InputError: nothing was asked for, or `out` holds a collection of another plan.
@@ -101,7 +101,7 @@ def collect(
             raise CollectionError("A recording process died; the same command resumes where it stopped.") from error
         finally:
             pool.shutdown(cancel_futures=True)
-    frames = [pd.read_parquet(parts / f"{spec.name}.parquet") for spec in plan]
+    frames = [pd.read_parquet(path) for path in sorted(parts.glob("*.parquet"))]
     whole = check_traces(pd.concat(frames, ignore_index=True), str(out))
     _write_parquet(whole, out / EPISODES)
     return whole

@@ -32,10 +32,7 @@ def draw_preferences(size_open: NDArray[np.float64], generator: np.random.Genera
         generator: decides.
     """
     n = len(size_open)
-    weights = {
-        name: getattr(_DEFAULT, name) * np.exp(generator.uniform(-_SPREAD, _SPREAD, n))
-        for name in ("accuracy_weight", "size_weight", "latency_weight", "label_weight")
-    }
+    weights = _weights(n, generator)
     present = generator.random((3, n)) < _WITH_TARGET
     format_speedup = generator.uniform(3.0, 6.0, n)
     speedup = format_speedup * np.exp(generator.uniform(np.log(1.05), np.log(8.0), n))
@@ -50,6 +47,18 @@ def draw_preferences(size_open: NDArray[np.float64], generator: np.random.Genera
     )
 
 
+def draw_weights(generator: np.random.Generator) -> Preference:
+    """Draw one preference without targets."""
+    return Preference(**{name: float(column[0]) for name, column in _weights(1, generator).items()})
+
+
 def fixed_preference(preference: Preference, n: int) -> PreferenceBatch:
     """Return the same preference in every lane."""
     return PreferenceBatch.of([preference] * n)
+
+
+def _weights(n: int, generator: np.random.Generator) -> dict[str, NDArray[np.float64]]:
+    return {
+        name: getattr(_DEFAULT, name) * np.exp(generator.uniform(-_SPREAD, _SPREAD, n))
+        for name in ("accuracy_weight", "size_weight", "latency_weight", "label_weight")
+    }

@@ -12,6 +12,7 @@ import pandas as pd
 from sec_rl.agents.controllers import Controller
 from sec_rl.agents.episode import run_episode
 from sec_rl.agents.episode_plan import EpisodeSpec, task_name
+from sec_rl.agents.preferences import draw_weights
 from sec_rl.agents.traces import COLUMNS, METRIC_COLUMNS
 from sec_rl.backends.bert import BertSession
 from sec_rl.compression.cost_table import CostTable
@@ -45,8 +46,9 @@ def record_episode(
     controller, initial = spec.controller()
     if spec.kind == "policy" and policy is not None:
         controller, initial = policy, INITIAL
-    # The table holds no reward: it follows from the metrics for any preference.
-    played = play_episode(spec, encoder, table, controller, initial, Preference(), threads=threads)
+    # A policy is to show more than one way through a task; the table holds no reward, it follows from the metrics.
+    preference = draw_weights(np.random.default_rng(spec.seed))
+    played = play_episode(spec, encoder, table, controller, initial, preference, threads=threads)
     whole = _setting(spec.task, spec.pool_size)
     return _rows(spec, encoder, played, whole, played.session.score(whole.validation))
 

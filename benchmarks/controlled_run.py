@@ -56,7 +56,8 @@ def specs(options: Options, variants: Sequence[str] = tuple(VARIANTS)) -> list[R
         for task in options.tasks:
             for variant in variants:
                 flags = {"task": str(options.task_folder(task)), "encoder": options.encoder, **VARIANTS[variant]}
-                flags |= {"seed": str(seed), "threads": str(options.threads)}
+                # All latency is timed below, in one comparison; a run's own reading may be short.
+                flags |= {"latency-rounds": "1", "seed": str(seed), "threads": str(options.threads_per_run)}
                 if options.passes is not None:
                     flags["passes"] = str(options.passes)
                 found.append(RunSpec(run_name(task, variant, seed), flags))
@@ -157,7 +158,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse_options(
         "controlled_run", "The artefact against the dense model.", tasks=("sst2", "trec6"), arguments=arguments
     )
-    run_all(specs(options), options.out, say)
+    run_all(specs(options), options.out, say, workers=options.workers)
     latencies = {(t, s): time_run(options, t, s) for t in options.tasks for s in options.seeds}
     rows = [row(options, t, v, s, latencies[t, s]) for t in options.tasks for v in VARIANTS for s in options.seeds]
     criteria = judge(rows, options.tasks) if options.encoder == "minilm-l6" else []

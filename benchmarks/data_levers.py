@@ -38,7 +38,13 @@ def specs(options: Options) -> list[RunSpec]:
         for task in options.tasks:
             for variant, own in VARIANTS.items():
                 flags = {"task": str(options.task_folder(task)), "encoder": options.encoder, "schedule": "dense"}
-                flags |= {"compression-ratio": "0", **own, "seed": str(seed), "threads": str(options.threads)}
+                flags |= {
+                    "compression-ratio": "0",
+                    "latency-rounds": "1",
+                    **own,
+                    "seed": str(seed),
+                    "threads": str(options.threads_per_run),
+                }
                 if options.passes is not None:
                     flags["passes"] = str(options.passes)
                 found.append(RunSpec(run_name(task, variant, seed), flags))
@@ -111,7 +117,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         tasks=("sst2", "trec6"),
         arguments=arguments,
     )
-    run_all(specs(options), options.out, lambda line: print(line, file=sys.stderr, flush=True))
+    run_all(
+        specs(options), options.out, lambda line: print(line, file=sys.stderr, flush=True), workers=options.workers
+    )
     found = rows(options)
     criteria = judge(found, options.tasks)
     table = summary(found, options.tasks)

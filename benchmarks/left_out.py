@@ -31,8 +31,8 @@ from sec_rl.values import Metrics, Preference
 
 PREFERENCES: Mapping[str, Preference] = {
     "balanced": Preference(),
-    "fast": Preference(latency_weight=0.06),
-    "few labels": Preference(label_weight=0.15),
+    "fast": Preference(latency_weight=0.03),
+    "few labels": Preference(label_weight=0.07),
 }
 SCHEDULES = ("best fixed", "cubic", "random", "dense")
 POOL_SIZE, PASSES, N_SEGMENTS = 3000, 4000, 12

@@ -28,7 +28,8 @@ class Options:
         results: folder of the tables.
         seeds: seeds of the runs.
         passes: budget of example passes of each run; None: the default of `sec-rl run`.
-        threads: of torch and onnxruntime.
+        threads: of torch and onnxruntime while something is timed.
+        workers: training runs side by side where their own times are not reported; they share the threads.
         quick: whether this is a smoke test.
         command: the command line that repeats the benchmark, free of this machine's paths.
     """
@@ -42,8 +43,14 @@ class Options:
     seeds: tuple[int, ...]
     passes: int | None
     threads: int
+    workers: int
     quick: bool
     command: str
+
+    @property
+    def threads_per_run(self) -> int:
+        """Threads of each training run when `workers` of them share the machine."""
+        return max(1, self.threads // self.workers)
 
     def task_folder(self, task: str) -> Path:
         """Return the folder of a task."""
@@ -83,6 +90,7 @@ def parse_options(
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--passes", type=int, help="example passes of each run")
     parser.add_argument("--threads", type=int, default=usable_cores())
+    parser.add_argument("--workers", type=int, default=1, help="training runs side by side, sharing the threads")
     parser.add_argument(
         "--quick", action="store_true", help=f"one seed, {QUICK_PASSES} passes, tables beside the runs: a smoke test"
     )
@@ -98,6 +106,7 @@ def parse_options(
         seeds=tuple(found.seeds[:1] if found.quick else found.seeds),
         passes=found.passes or (QUICK_PASSES if found.quick else None),
         threads=found.threads,
+        workers=found.workers,
         quick=found.quick,
         command=_repeatable(name, found, parser.parse_args([])),
     )
@@ -116,7 +125,7 @@ def _tasks_root(given: Path | None, tasks: Sequence[str]) -> Path:
 def _repeatable(name: str, found: argparse.Namespace, defaults: argparse.Namespace) -> str:
     """Return a command line without the folders of this machine."""
     words = [f"python -m benchmarks.{name}", "--tasks-root $SEC_RL_TASKS"]
-    for key in ("tasks", "encoder", "seeds", "passes", "quick"):
+    for key in ("tasks", "encoder", "seeds", "passes", "workers", "quick"):
         value = getattr(found, key)
         if value == getattr(defaults, key):
             continue

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,7 @@ def run_all(
     out: Path,
     say: Callable[[str], None],
     *,
+    workers: int = 1,
     program: Sequence[str] = SEC_RL,
 ) -> dict[str, Path]:
     """Make sure that every run is finished.
@@ -71,6 +73,7 @@ def run_all(
         specs: the runs.
         out: folder of all runs of the benchmark.
         say: takes one line of progress per run.
+        workers: runs side by side; the times that such runs report are not to be compared.
         program: how `sec-rl` is called.
 
     Returns:
@@ -83,11 +86,20 @@ def run_all(
     todo = [spec for spec in specs if not _finished(spec, out)]
     say(f"{len(specs) - len(todo)} of {len(specs)} runs are finished already.")
     started = time.monotonic()
-    for done, spec in enumerate(todo):
-        seconds = _run(spec, out, program)
-        left = (time.monotonic() - started) / (done + 1) * (len(todo) - done - 1)
-        accuracy = read_result(folders[spec.name]).get("test_accuracy")
-        say(f"[{done + 1}/{len(todo)}] {spec.name}: {seconds:.0f} s, test accuracy {accuracy}; {_span(left)} left")
+    # Each run is a process of its own; a thread only waits for it.
+    with ThreadPoolExecutor(workers) as pool:
+        futures = {pool.submit(_run, spec, out, program): spec for spec in todo}
+        try:
+            for done, future in enumerate(as_completed(futures), 1):
+                spec, seconds = futures[future], future.result()
+                left = (time.monotonic() - started) / done * (len(todo) - done)
+                accuracy = read_result(folders[spec.name]).get("test_accuracy")
+                say(
+                    f"[{done}/{len(todo)}] {spec.name}: {seconds:.0f} s, test accuracy {accuracy}; {_span(left)} left"
+                )
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
     return folders
 
 

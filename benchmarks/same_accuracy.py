@@ -171,7 +171,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         runs_of="controlled_run",
         arguments=arguments,
     )
-    run_all(specs(options, ("dense", ARTEFACT)), options.out, say)
+    run_all(specs(options, ("dense", ARTEFACT)), options.out, say, workers=options.workers)
     cases = [(task, seed) for task in options.tasks for seed in options.seeds]
     scores = {case: build(options, *case) for case in cases}
     latencies = {case: time_all(options, *case) for case in cases}

@@ -128,9 +128,10 @@ class Preference:
     """
 
     accuracy_weight: float = 1.0
-    size_weight: float = 0.02
-    latency_weight: float = 0.02
-    label_weight: float = 0.05
+    # Accuracy first: half the size or half the time is worth a point, all labels are worth two.
+    size_weight: float = 0.01
+    latency_weight: float = 0.01
+    label_weight: float = 0.02
     target_speedup: float | None = None
     target_size_ratio: float | None = None
     max_accuracy_drop: float | None = None
