@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from tokenizers.pre_tokenizers import Whitespace
 from tokenizers.processors import TemplateProcessing
 
 from sec_rl.classifier import Classifier
+from sec_rl.cli import main
 from sec_rl.errors import InputError
 
 PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "good", "bad", "film", "##s", "fine"]
@@ -119,6 +121,17 @@ def test_pairs_carry_their_segments(folder: Path) -> None:
         classifier.predict(["good"], ["bad", "bad"])
     with pytest.raises(InputError, match="a list of texts"):
         classifier.predict("good")
+
+
+def test_the_command_takes_pairs(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seconds = ["--pair", "bad", "--pair", "fine"]
+    monkeypatch.setattr("sys.argv", ["sec-rl", "predict", str(folder), "good", "good", *seconds])
+    with contextlib.suppress(SystemExit):
+        main()
+    labels = [line.split("\t")[0] for line in capsys.readouterr().out.splitlines()]
+    assert labels == [p.label for p in Classifier(folder).predict(["good", "good"], ["bad", "fine"])] == ["neg", "pos"]
 
 
 def test_an_encoder_without_segments(folder: Path) -> None:

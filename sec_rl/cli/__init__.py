@@ -148,6 +148,7 @@ def predict(
     model: Path,
     /,
     *texts: str,
+    pair: Annotated[list[str] | None, Parameter(negative="")] = None,
     as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
     seed: int = 0,
     quiet: bool = False,
@@ -162,6 +163,8 @@ def predict(
         The `model` folder of a run.
     texts
         Texts to classify; `-` reads them from standard input, a line each.
+    pair
+        Second text of each, in their order, for tasks on pairs: once per text.
     as_json
         Print one JSON object per text: label, probability, probabilities of all labels.
     seed
@@ -174,7 +177,7 @@ def predict(
     if not texts:
         raise InputError("predict needs at least one text, or - to read them from standard input.")
     lines = [line.rstrip("\n") for line in sys.stdin] if texts == ("-",) else list(texts)
-    for prediction in Classifier(model).predict(lines):
+    for prediction in Classifier(model).predict(lines, pair):
         if as_json:
             print(json.dumps(asdict(prediction)))
         else:
