@@ -75,7 +75,11 @@ def run(
     opening_seconds = time.perf_counter() - started
     with open_run_folder(out, overwrite=overwrite) as folder:
         machine = describe_machine(threads)
-        write_config(folder, config.model_dump() | {"resolved": {"passes": session.budget, "machine": machine}})
+        write_config(
+            folder,
+            config.model_dump()
+            | {"resolved": {"passes": session.budget, "precision": session.precision, "machine": machine}},
+        )
 
         def record(step: Step) -> None:
             append_line(folder, trajectory_line(step))

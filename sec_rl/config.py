@@ -66,7 +66,7 @@ class RunConfig(BaseModel):
         pruning: how structures are chosen.
         dense_reference: `none`, `train`, or the folder of a finished dense run to compare with.
         perplexity: train a masked-language-model head alongside, and report the perplexity of validation text.
-        precision: `auto` takes bf16 autocast where the CPU computes in it.
+        precision: `auto` takes bf16 autocast where matrix products are clearly faster in it on this CPU.
         threads: threads of torch and onnxruntime; None: every core this process may use.
         latency_sequence_length: tokens per text when latency is measured.
         latency_rounds: turns of each model when latency is measured; up to twice as many while the spread is high.

@@ -131,7 +131,9 @@ def test_the_command_takes_pairs(
     with contextlib.suppress(SystemExit):
         main()
     labels = [line.split("\t")[0] for line in capsys.readouterr().out.splitlines()]
-    assert labels == [p.label for p in Classifier(folder).predict(["good", "good"], ["bad", "fine"])] == ["neg", "pos"]
+    assert (
+        labels == [p.label for p in Classifier(folder).predict(["good", "good"], ["bad", "fine"])] == ["neg", "pos"]
+    )
 
 
 def test_an_encoder_without_segments(folder: Path) -> None:

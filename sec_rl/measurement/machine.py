@@ -51,7 +51,7 @@ def parse_cpuinfo(text: str) -> tuple[str, frozenset[str]]:
 
 
 def supports_bf16() -> bool:
-    """Return whether the processor multiplies in bf16; emulated bf16 would be slower than fp32."""
+    """Return whether the processor has bf16 instructions; `training.precision.bf16_gain` times whether they pay."""
     return bool(_cpu()[1] & _BF16_FLAGS)
 
 
