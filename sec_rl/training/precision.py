@@ -40,7 +40,7 @@ def bf16_gain() -> float:
     operands = {dtype: (left.to(dtype), right.to(dtype)) for dtype in (torch.float32, torch.bfloat16)}
     fastest = dict.fromkeys(operands, float("inf"))
     threads = torch.get_num_threads()
-    # On one thread: beside a busy neighbour, threads that wait for each other say more about it than about the format.
+    # On one thread: where a neighbour keeps a core busy, threads that wait for each other measure the neighbour.
     torch.set_num_threads(1)
     try:
         # Taking turns, so that a busy moment slows both; the first turn warms up and seldom is the fastest.
