@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from hypothesis import given, settings
@@ -13,11 +15,15 @@ from numpy.typing import NDArray
 
 from sec_rl.compression.allocation import choose_shape
 from sec_rl.compression.cost_table import CostTable, analytic_table, with_bytes
+from sec_rl.compression.export import build_onnx
 from sec_rl.compression.importance import ImportanceTracker
+from sec_rl.compression.latency_table import block_models
 from sec_rl.compression.shape import EncoderShape
 from sec_rl.compression.slim_config import SlimEncoderConfig
 from sec_rl.compression.slim_encoder import SlimEncoderForSequenceClassification
 from sec_rl.compression.vault import Vault, build_model
+from sec_rl.measurement import onnx_session
+from sec_rl.measurement.onnx_session import session_options
 from sec_rl.training.optimizer import make_optimizer, optimizer_state
 
 DENSE = EncoderShape.dense(4, 8, 256)
@@ -123,6 +129,24 @@ def test_noise_free_table_rises_with_width() -> None:
     table: CostTable = TABLE
     for curve in (table.attention, table.ffn, table.last_attention, table.last_ffn):
         assert (np.diff(curve) >= 0).all()
+
+
+def test_blocks_are_timed_as_the_whole_model_runs_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runtimes fuse more where shapes are fixed; a table of other operators would predict another model."""
+    options = session_options(1)
+    operators = []
+    config = small_model().config
+    whole = build_onnx(small_model(), quantized=True)
+    for index, graph in enumerate([*block_models(config, batch=2, length=4), whole]):
+        source, optimized = tmp_path / f"{index}.onnx", tmp_path / f"{index}-optimized.onnx"
+        source.write_bytes(graph.SerializeToString())
+        options.optimized_model_filepath = str(optimized)
+        monkeypatch.setattr(onnx_session, "session_options", lambda _: options)
+        onnx_session.open_session(source, threads=1)
+        operators.append({node.op_type for node in onnx.load(optimized).graph.node})
+    blocks = set[str]().union(*operators[:-1])
+    assert "LayerNormalization" in operators[-1]
+    assert blocks <= operators[-1] | {"Identity"}
 
 
 def small_model() -> SlimEncoderForSequenceClassification:
