@@ -20,7 +20,8 @@ from sec_rl.agents.sealed import CHECKSUM, Tensors, check_seal, parse_tensors, r
 from sec_rl.errors import InputError
 
 _KEPT = 2
-_MOST_BYTES = 1_000_000_000
+# A run's state holds an encoder three times, its teacher once: 1.8 GB at BERT-base's size.
+_MOST_BYTES = 8_000_000_000
 _SEPARATOR = "/"
 
 

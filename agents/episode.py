@@ -22,12 +22,14 @@ def run_episode(
         on_step: called after opening and after each segment, before the next one starts.
 
     Returns:
-        `n_segments + 1` steps.
+        `n_segments + 1` steps; of a drive that was restored, those that were left.
     """
     controller.reset(seed)
-    steps = [drive.opening()]
+    steps = []
     report = on_step or (lambda _: None)
-    report(steps[0])
+    if drive.history[-1].segment == 0:
+        steps.append(drive.opening())
+        report(steps[0])
     while not drive.done:
         steps.append(drive.act(controller(drive.observe())))
         report(steps[-1])

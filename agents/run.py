@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,30 +12,67 @@ from sec_rl.agents.controllers import Controller, ScheduleController
 from sec_rl.agents.episode import run_episode, trajectory_line
 from sec_rl.agents.latency_scale import scale_latency
 from sec_rl.agents.policy import load_policy
+from sec_rl.agents.reference import check_passes, dense_side, read_reference
+from sec_rl.agents.run_state import Saver, check_config, drop_states, resume_command, rewind_trajectory, saved_state
 from sec_rl.agents.schedules import Schedule
 from sec_rl.agents.shipped import shipped_policy
 from sec_rl.agents.targets_report import aimed, check_reach, targets_report
 from sec_rl.backends.bert import BertSession
+from sec_rl.compression.cost_table import CostTable
 from sec_rl.config import RunConfig
 from sec_rl.envs.action import Limits
 from sec_rl.envs.drive import INITIAL, Drive, Step
 from sec_rl.envs.session import OpenedSession
-from sec_rl.errors import InputError
+from sec_rl.errors import InputError, RunInterruptedError
 from sec_rl.measurement.latency import LatencySettings, LatencyTarget, measure_latencies
 from sec_rl.measurement.machine import describe_machine
 from sec_rl.report.model_card import write_model_card
 from sec_rl.report.run_page import write_report
-from sec_rl.run_folder import append_line, open_run_folder, read_result, write_config, write_result
-from sec_rl.tasks import load_task
+from sec_rl.run_folder import CONFIG, RESULT, append_line, open_run_folder, read_result, write_config, write_result
+from sec_rl.tasks import Task, load_task
 from sec_rl.values import Metrics, Preference, Ratios
+
+# What a state holds besides session and drive.
+_ABOUT = ("table", "format_speedup", "opening_seconds", "scored_seconds")
 
 OnSegment = Callable[[Metrics, dict[str, Any]], None]
 
 
+@dataclass(frozen=True)
+class _OpenRun:
+    """A run that is ready for its first segment, or for the one after an interruption.
+
+    Attributes:
+        config: as the user gave it.
+        task: checked rows.
+        reference: result of the dense run that accuracy is compared with, if one is named.
+        controller: what drives it.
+        session: opened, `drive`: over it.
+        about: what every saved state holds besides both, see `_ABOUT`.
+        resumed: the state to go on from; None: the run is new.
+        machine: what it runs on.
+    """
+
+    config: RunConfig
+    task: Task
+    reference: dict[str, Any] | None
+    controller: Controller
+    session: BertSession
+    drive: Drive
+    about: dict[str, Any]
+    resumed: dict[str, Any] | None
+    machine: dict[str, Any]
+
+
 def run(
-    config: RunConfig, out: Path, *, overwrite: bool = False, on_segment: OnSegment | None = None
+    config: RunConfig,
+    out: Path,
+    *,
+    overwrite: bool = False,
+    resume: bool = False,
+    on_segment: OnSegment | None = None,
 ) -> dict[str, Any]:
-    """Train under a schedule, export, and measure what was exported.
+    """Train under a schedule or a policy, export, and measure what was exported.
 
     The loop is `sec_rl.agents.episode.run_episode`; this opens the session before it, and after it writes the
     artefact, measures IT (test accuracy once, bytes on disk, latency) and completes the run folder.
@@ -44,6 +81,8 @@ def run(
         config: the run.
         out: run folder to create.
         overwrite: replace an earlier run in `out`.
+        resume: go on with an interrupted run in `out`: the same trajectory and weights, bit for bit on one machine,
+            as if it had never stopped. A finished run is returned as it is.
         on_segment: called with the metrics and the structure after opening and after each segment.
 
     Returns:
@@ -51,96 +90,152 @@ def run(
 
     Raises:
         InputError: something that was given cannot be used; no folder is left behind.
-        RunFolderError: `out` is taken.
+        RunFolderError: `out` is taken, or holds nothing to resume.
+        RunInterruptedError: Ctrl-C or SIGTERM came after the folder was made.
     """
+    resolved: dict[str, Any] | None = None
+    if resume:
+        resolved = check_config(out, config)
+        if (out / RESULT).exists():
+            return read_result(out)
+    saved = saved_state(out) if resume else None
+    opened = _open(config, saved, resolved)
+    with open_run_folder(out, overwrite=overwrite or resume, resume=saved is not None) as folder:
+        if resolved is None or saved is None:
+            known = {"passes": opened.session.budget, "precision": opened.session.precision}
+            write_config(folder, config.model_dump() | {"resolved": known | {"machine": opened.machine}})
+        else:
+            _restore(opened, saved, folder, resolved["machine"])
+        try:
+            seconds = _loop(opened, folder, on_segment)
+            result = _close(opened, folder, seconds)
+        except KeyboardInterrupt as interrupt:
+            segment = opened.drive.history[-1].segment
+            raise RunInterruptedError(
+                f"Interrupted after segment {segment} of {config.n_segments}; to go on: {resume_command(folder)}"
+            ) from interrupt
+        write_result(folder, result)
+        write_model_card(folder, opened.task.label_names)
+        write_report(folder)
+        drop_states(folder)
+    return result
+
+
+def _open(config: RunConfig, saved: dict[str, Any] | None, resolved: dict[str, Any] | None) -> _OpenRun:
+    """Open the session of a run; of one that is resumed, with the table and the settings it had."""
     started = time.perf_counter()
     task = load_task(config.task, seed=config.seed)
-    reference = _reference(config)
+    reference = read_reference(config)
     controller, initial = _controller(config)
     session = BertSession(config, task)
+    if saved is not None and resolved is not None:
+        # What `auto` chose then, and the number of threads, decide the last bits.
+        settings = {"precision": resolved["precision"], "threads": resolved["machine"]["threads"]}
+        session = BertSession(config.model_copy(update=settings), task, CostTable.from_dict(saved["table"]))
     metrics = session.open()
     if reference is not None:
-        _check_passes(reference, session)
-    threads = session.threads
+        check_passes(reference, session)
     wanted = aimed(config.preference)
-    opened = OpenedSession(
-        session,
-        metrics,
-        metrics.validation_accuracy if reference is None else reference["validation_accuracy"],
-        1.0 if wanted.target_speedup is None else scale_latency(session, rounds=config.latency_rounds),
-    )
+    if saved is None:
+        about: dict[str, Any] = {"table": session.pruning.table.to_dict(), "format_speedup": 1.0}
+        if wanted.target_speedup is not None:
+            about["format_speedup"] = scale_latency(session, rounds=config.latency_rounds)
+    else:
+        about = {name: saved[name] for name in _ABOUT}
+    accuracy = metrics.validation_accuracy if reference is None else reference["validation_accuracy"]
+    opened = OpenedSession(session, metrics, accuracy, about["format_speedup"])
     limits = Limits(data_min=min(Limits().data_min, initial.data))
-    check_reach(opened, wanted, limits.compression_max)
+    if saved is None:
+        check_reach(opened, wanted, limits.compression_max)
+        about["opening_seconds"] = time.perf_counter() - started
+        about["scored_seconds"] = session.scoring_seconds
     drive = Drive(opened, preference=wanted, limits=limits, levers=config.levers, initial=initial)
-    opening_seconds = time.perf_counter() - started
-    with open_run_folder(out, overwrite=overwrite) as folder:
-        machine = describe_machine(threads)
-        write_config(
-            folder,
-            config.model_dump()
-            | {"resolved": {"passes": session.budget, "precision": session.precision, "machine": machine}},
-        )
+    machine = describe_machine(session.threads)
+    return _OpenRun(config, task, reference, controller, session, drive, about, saved, machine)
 
-        def record(step: Step) -> None:
-            append_line(folder, trajectory_line(step))
-            if on_segment is not None:
-                on_segment(step.metrics, step.structure)
 
-        scored, looped = session.scoring_seconds, time.perf_counter()
-        run_episode(drive, controller, seed=config.seed, on_step=record)
-        loop_seconds = time.perf_counter() - looped
-        accuracy = drive.history[-1].validation_accuracy
-        closing = time.perf_counter()
-        closed = session.close(folder / "model")
-        settings = LatencySettings(
-            threads=threads,
-            sequence_length=config.latency_sequence_length,
-            rounds=config.latency_rounds,
-            max_rounds=2 * config.latency_rounds,
-        )
-        latency, dense_latency, spread = measure_artefact(folder, session.source, task.n_classes, settings)
-        closing_seconds = time.perf_counter() - closing
-        if config.dense_reference == "train":
-            dense_config = config.model_copy(
-                update={"schedule": "dense", "dense_reference": "none", "preference": Preference(), "data_ratio": 1.0}
-            )
-            reference = run(dense_config, folder / "dense-reference", overwrite=True)
-        predicted = closed["predicted_latency_ms"]
-        result = {
-            "source": "measured",
-            "task": config.task,
-            "task_fingerprint": task.fingerprint,
-            "encoder": config.encoder,
-            "schedule": config.schedule,
-            "policy": config.policy,
-            "preference": asdict(config.preference),
-            "seed": config.seed,
-            **closed,
-            "rollbacks": drive.rollbacks,
-            "latency_ms": latency,
-            "latency_table_error": None if predicted is None else predicted / latency["batch32"]["p50"] - 1.0,
-            "latency_settings": asdict(settings) | {"spread": spread},
-            "machine": machine,
-            "notes": [*task.notes, *session.notes],
-            "seconds": {
-                "opening": opening_seconds,
-                "training": session.train_seconds,
-                "scoring": session.scoring_seconds - scored,
-                # Whatever else the loop did: observations, the controller, bookkeeping.
-                "control": loop_seconds - session.train_seconds - (session.scoring_seconds - scored),
-                "closing": closing_seconds,
-            },
-            "dense": _dense(session, reference, dense_latency),
-        }
-        result["targets"] = targets_report(
-            config.preference,
-            result,
-            accuracy=accuracy if reference is None else closed["validation_accuracy"],
-            reference_accuracy=session.teacher_accuracy if reference is None else reference["validation_accuracy"],
-        )
-        write_result(folder, result)
-        write_model_card(folder, task.label_names)
-        write_report(folder)
+def _restore(opened: _OpenRun, saved: dict[str, Any], folder: Path, machine: dict[str, Any]) -> None:
+    """Bring session, drive and trajectory to a saved state; `machine` is the one the run was started on."""
+    opened.session.resume(saved["session"])
+    opened.drive.restore(saved["drive"])
+    segment = opened.drive.history[-1].segment
+    rewind_trajectory(folder, segment)
+    opened.session.notes.append(f"The run was interrupted and resumed after segment {segment}.")
+    if opened.machine != machine:
+        opened.session.notes.append("It was resumed on another machine, or with other versions of its libraries.")
+
+
+def _loop(opened: _OpenRun, folder: Path, on_segment: OnSegment | None) -> dict[str, float]:
+    """Drive the session to its end, writing the trajectory and saving as it goes; return what took how long."""
+    session, drive = opened.session, opened.drive
+    saver = Saver(folder, opened.about)
+    started = time.perf_counter() - (0.0 if opened.resumed is None else opened.resumed["loop_seconds"])
+
+    def record(step: Step) -> None:
+        append_line(folder, trajectory_line(step))
+        if on_segment is not None:
+            on_segment(step.metrics, step.structure)
+        if step.metrics.segment:
+            saver.after_segment(session, drive, time.perf_counter() - started - saver.seconds)
+
+    run_episode(drive, opened.controller, seed=opened.config.seed, on_step=record)
+    loop_seconds = time.perf_counter() - started - saver.seconds
+    scoring = session.scoring_seconds - opened.about["scored_seconds"]
+    return {
+        "opening": opened.about["opening_seconds"],
+        "training": session.train_seconds,
+        "scoring": scoring,
+        # Whatever else the loop did: observations, the controller, bookkeeping.
+        "control": loop_seconds - session.train_seconds - scoring,
+        "saving": saver.seconds,
+    }
+
+
+def _close(opened: _OpenRun, folder: Path, seconds: dict[str, float]) -> dict[str, Any]:
+    """Write the artefact, measure it, and return what `result.json` holds."""
+    config, session, task, reference = opened.config, opened.session, opened.task, opened.reference
+    started = time.perf_counter()
+    accuracy = opened.drive.history[-1].validation_accuracy
+    closed = session.close(folder / "model")
+    settings = LatencySettings(
+        threads=session.threads,
+        sequence_length=config.latency_sequence_length,
+        rounds=config.latency_rounds,
+        max_rounds=2 * config.latency_rounds,
+    )
+    latency, dense_latency, spread = measure_artefact(folder, session.source, task.n_classes, settings)
+    closing_seconds = time.perf_counter() - started
+    if config.dense_reference == "train":
+        changes = {"schedule": "dense", "dense_reference": "none", "preference": Preference(), "data_ratio": 1.0}
+        place = folder / "dense-reference"
+        resumes = (place / CONFIG).exists()
+        reference = run(config.model_copy(update=changes), place, overwrite=not resumes, resume=resumes)
+    predicted = closed["predicted_latency_ms"]
+    result = {
+        "source": "measured",
+        "task": config.task,
+        "task_fingerprint": task.fingerprint,
+        "encoder": config.encoder,
+        "schedule": config.schedule,
+        "policy": config.policy,
+        "preference": asdict(config.preference),
+        "seed": config.seed,
+        **closed,
+        "rollbacks": opened.drive.rollbacks,
+        "latency_ms": latency,
+        "latency_table_error": None if predicted is None else predicted / latency["batch32"]["p50"] - 1.0,
+        "latency_settings": asdict(settings) | {"spread": spread},
+        "machine": opened.machine,
+        "notes": [*task.notes, *session.notes],
+        "seconds": seconds | {"closing": closing_seconds},
+        "dense": dense_side(session, reference, dense_latency),
+    }
+    result["targets"] = targets_report(
+        config.preference,
+        result,
+        accuracy=accuracy if reference is None else closed["validation_accuracy"],
+        reference_accuracy=session.teacher_accuracy if reference is None else reference["validation_accuracy"],
+    )
     return result
 
 
@@ -175,44 +270,3 @@ def measure_artefact(
     largest = max(settings.batch_sizes)
     spread = {name: by_batch[largest].spread for name, by_batch in stats.items()}
     return latencies["artefact"], latencies["dense"], spread
-
-
-def _reference(config: RunConfig) -> dict[str, Any] | None:
-    """Read the run that accuracy is to be compared with, if one is named."""
-    if config.dense_reference in ("none", "train"):
-        return None
-    result = read_result(Path(config.dense_reference))
-    wanted = {"task": config.task, "seed": config.seed, "encoder": config.encoder, "schedule": "dense"}
-    for key, value in wanted.items():
-        if result.get(key) != value:
-            raise InputError(
-                f"Dense reference {config.dense_reference!r} has {key} {result.get(key)!r}; this run has {value!r}."
-            )
-    return result
-
-
-def _check_passes(reference: dict[str, Any], session: BertSession) -> None:
-    """Refuse a reference of another budget, before anything is trained."""
-    theirs = reference["example_passes"]
-    # The last batch may overshoot the budget, and batches at the end of a pass are smaller.
-    if abs(theirs - session.budget) > session.config.batch_size:
-        raise InputError(f"The dense reference had {theirs} example passes; this run has {session.budget}.")
-
-
-def _dense(session: BertSession, reference: dict[str, Any] | None, latency: dict[str, Any]) -> dict[str, Any]:
-    """Return the dense model's side of the result: size and latency always, accuracy where it was trained."""
-    trained = (
-        "test_accuracy",
-        "validation_accuracy",
-        "macro_f1",
-        "perplexity",
-        "label_fraction",
-        "example_passes",
-        "train_seconds",
-    )
-    values = {name: None if reference is None else reference["fp32"][name] for name in trained}
-    return values | {
-        "parameters": session.dense_bytes // 4,
-        "size_bytes": session.dense_bytes,
-        "latency_ms": latency,
-    }

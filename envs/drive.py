@@ -21,7 +21,8 @@ returns to where it was, the segment stays spent, and from then on compression m
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -164,6 +165,22 @@ class Drive:
             terms,
             rolled_back,
         )
+
+    def state(self) -> dict[str, Any]:
+        """Return where the drive is, JSON-ready; the session's own state is not in it."""
+        return {
+            "history": [metrics.to_dict() for metrics in self.history],
+            "ratios": asdict(self._ratios),
+            "step_scale": self._step_scale,
+            "rollbacks": self.rollbacks,
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on where the drive was that gave `state`."""
+        self.history = [Metrics(**metrics) for metrics in state["history"]]
+        self._ratios = Ratios(**state["ratios"])
+        self._step_scale, self.rollbacks = state["step_scale"], state["rollbacks"]
+        self._observation = self._encode()
 
     def _encode(self) -> NDArray[np.float32]:
         return encode(self.history, self._preference, format_speedup=self._opened.format_speedup)

@@ -53,7 +53,7 @@ class RunConfig(BaseModel):
         preference: weights and targets; a policy trades them off, and targets bound every schedule's compression.
         data_ratio: share of the pool's labels the schedule ends at, in (0, 1].
         compression_ratio: share of the prunable cost the schedule ends without, in [0, 0.95].
-        passes: budget of example passes; None: two epochs of the pool, between 3,200 and 24,000.
+        passes: budget of example passes; None: three epochs of the pool, between 3,200 and 24,000.
         n_segments: segments the budget is cut into.
         batch_size: examples per optimizer step.
         learning_rate: peak learning rate of AdamW.

@@ -18,6 +18,10 @@ class RunFolderError(SecRlError):
     """A run folder is taken, foreign, incomplete or unreadable."""
 
 
+class RunInterruptedError(SecRlError):
+    """The user stopped a run; the text says how to go on with it."""
+
+
 class MissingDependencyError(SecRlError, ImportError):
     """An optional wheel or package that this request needs is not installed."""
 

@@ -20,12 +20,13 @@ RESULT, TRAJECTORY, CONFIG = "result.json", "trajectory.jsonl", "config.toml"
 
 
 @contextlib.contextmanager
-def open_run_folder(folder: Path, *, overwrite: bool) -> Iterator[Path]:
-    """Create a run folder and hold it.
+def open_run_folder(folder: Path, *, overwrite: bool, resume: bool = False) -> Iterator[Path]:
+    """Create a run folder, or open the one to go on with, and hold it.
 
     Args:
-        folder: must not exist, be empty, or be a run folder that may be overwritten.
+        folder: must not exist, be empty, or be a run folder that may be overwritten or resumed.
         overwrite: replace an earlier run.
+        resume: leave what is there.
 
     Raises:
         RunFolderError: another process holds it, it is finished and `overwrite` is off, or it is no run folder.
@@ -40,9 +41,11 @@ def open_run_folder(folder: Path, *, overwrite: bool) -> Iterator[Path]:
         if folder.is_dir() and any(folder.iterdir()):
             if not (folder / CONFIG).exists():
                 raise RunFolderError(f"{str(folder)!r} is not empty and no run folder; nothing was touched.")
-            if not overwrite:
-                raise RunFolderError(f"Run folder {str(folder)!r} exists already; give another or --overwrite.")
-            shutil.rmtree(folder)
+            if not overwrite and not resume:
+                hint = "another" if (folder / RESULT).exists() else "--resume to go on with it, another,"
+                raise RunFolderError(f"Run folder {str(folder)!r} exists already; give {hint} or --overwrite.")
+            if not resume:
+                shutil.rmtree(folder)
         elif folder.exists() and not folder.is_dir():
             raise RunFolderError(f"{str(folder)!r} is a file; a run needs a folder.")
         folder.mkdir(exist_ok=True)

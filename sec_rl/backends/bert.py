@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import copy
 import time
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from sec_rl.backends.pruning import PruningState, Snapshot, cost_table
+from sec_rl.backends.pruning import PruningState, cost_table
 from sec_rl.compression.artefact import save_artefact
 from sec_rl.compression.cost_table import CostTable
 from sec_rl.compression.loading import load_dense
@@ -40,19 +41,19 @@ from sec_rl.values import Forecast, Levers, Metrics, Ratios
 # Validation inside the loop is bounded to this share of the training work.
 VALIDATION_SHARE = 0.1
 MIN_VALIDATION = 200
-MIN_PASSES, MAX_PASSES, EPOCHS = 3_200, 24_000, 2
+MIN_PASSES, MAX_PASSES, EPOCHS = 3_200, 24_000, 3
 
 
 def budget_of(config: RunConfig, pool_size: int) -> int:
-    """Return the budget of example passes: the configured one, or two epochs within bounds."""
+    """Return the budget of example passes: the configured one, or three epochs within bounds."""
     return config.passes or min(max(EPOCHS * pool_size, MIN_PASSES), MAX_PASSES)
 
 
 @dataclass(frozen=True)
 class _Before:
-    """Where a session was before its last segment."""
+    """Where a session was before its last segment; `pruning` is from `PruningState.state`."""
 
-    snapshot: Snapshot
+    pruning: dict[str, Any]
     scores: Scores
     data_ratio: float
 
@@ -96,7 +97,7 @@ class BertSession:
                 prune_embeddings(model, kept)
         model.config.pad_token_id = tokenizer.pad_token_id
         model.train()
-        self.tokenizer, self.model = tokenizer, model
+        self.tokenizer, self.model, self._dense_config = tokenizer, model, model.config
         self.pool = LabelPool(pool)
         self.rows = self._tokenize(pool)
         self.budget = budget_of(config, len(pool))
@@ -140,7 +141,7 @@ class BertSession:
         if self._segment >= config.n_segments:
             raise InputError(f"The run has {config.n_segments} segments; all are done.")
         started = time.perf_counter()
-        self._before = _Before(self.pruning.snapshot(self.model), self._scores, self._data_ratio)
+        self._before = _Before(self.pruning.state(self.model), self._scores, self._data_ratio)
         in_use = rows_in_use(
             self.model,
             self.pool,
@@ -190,7 +191,7 @@ class BertSession:
         """
         if self._before is None:
             raise InputError("There is no segment to roll back.")
-        self.model = self.pruning.restore(self._before.snapshot)
+        self.model = self.pruning.resume(self._before.pruning)
         self.model.train()
         self._scores, self._data_ratio = self._before.scores, self._before.data_ratio
         self._before = None
@@ -201,6 +202,46 @@ class BertSession:
         shape = self.pruning.shape_at(compression)
         size_bytes = shape_bytes(self.model.config, shape)
         return Forecast(size_bytes / self.dense_bytes, self.pruning.latency_ratio_of(shape))
+
+    def state(self) -> dict[str, Any]:
+        """Copy everything that decides how the run goes on: arrays and JSON-ready values."""
+        return {
+            "pruning": self.pruning.state(self.model),
+            "teacher": None if self.teacher is None else self.teacher.state(),
+            "teacher_accuracy": self.teacher_accuracy,
+            "language": None if self.language is None else self.language.state(),
+            "bought": np.flatnonzero(self.pool.bought),
+            "examples": self.examples.state(),
+            "generator": self.generator.bit_generator.state,
+            "torch_generator": torch.random.get_rng_state().numpy(),
+            "scores": asdict(self._scores),
+            "data_ratio": self._data_ratio,
+            "segment": self._segment,
+            "passes_done": self.passes_done,
+            "train_seconds": self.train_seconds,
+            "scoring_seconds": self.scoring_seconds,
+        }
+
+    def resume(self, state: Mapping[str, Any]) -> None:
+        """Go on where the session was that gave `state`; call it after `open`, with the same configuration.
+
+        What follows is the same bit for bit on one machine with the same number of threads.
+        """
+        self.model = self.pruning.resume(state["pruning"])
+        self.model.train()
+        if state["teacher"] is not None:
+            self.teacher = Teacher.from_state(state["teacher"], self._dense_config, len(self.pool), self.precision)
+        self.teacher_accuracy = state["teacher_accuracy"]
+        if self.language is not None:
+            self.language.restore(state["language"])
+        self.pool.buy(state["bought"])
+        self.examples.restore(state["examples"])
+        self.generator.bit_generator.state = state["generator"]
+        torch.random.set_rng_state(torch.from_numpy(np.array(state["torch_generator"])))
+        self._scores = Scores(**state["scores"])
+        self._data_ratio, self._segment = state["data_ratio"], state["segment"]
+        self.passes_done = state["passes_done"]
+        self.train_seconds, self.scoring_seconds = state["train_seconds"], state["scoring_seconds"]
 
     def structure(self) -> dict[str, Any]:
         """Return kept heads and neurons per dense layer."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
+from numpy.typing import NDArray
 
 from sec_rl.compression.allocation import choose_shape
 from sec_rl.compression.cost_table import CostTable, analytic_table, with_bytes
@@ -17,24 +17,13 @@ from sec_rl.compression.slim_encoder import SlimEncoderForSequenceClassification
 from sec_rl.compression.vault import Vault, build_model
 from sec_rl.config import PruningConfig
 from sec_rl.measurement.blocks import time_onnx_models
-from sec_rl.training.optimizer import make_optimizer, optimizer_state
+from sec_rl.training.optimizer import as_tensors, make_optimizer, optimizer_state
 
 # Share of bytes against time in the cost of a block; see `with_bytes`.
 BYTES_SHARE = 0.25
 # The unprunable part's share of a dense layer's time where it is not measured.
 FIXED_SHARE = 0.1
 REFERENCE_BATCH = 32
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """A copy of a session's model, structure and optimizer; see `PruningState.snapshot`."""
-
-    shape: EncoderShape
-    weights: dict[str, torch.Tensor]
-    optimizer: dict[str, dict[str, torch.Tensor]]
-    moments: dict[str, dict[str, torch.Tensor]]
-    importance: ImportanceTracker
 
 
 class PruningState:
@@ -113,30 +102,27 @@ class PruningState:
         scale = min(scale, dense_ms / dense_blocks)
         self.table = self.table.scaled(scale, dense_ms - scale * dense_blocks)
 
-    def snapshot(self, model: SlimEncoderForSequenceClassification) -> Snapshot:
-        """Copy everything that `realise` and training change."""
-        self._vault.absorb(model.state_dict(), self.shape)
-        return Snapshot(
-            self.shape,
-            {name: value.clone() for name, value in self._vault.tensors.items()},
-            optimizer_state(model, self.optimizer),
-            {
-                moment: {name: value.clone() for name, value in vault.tensors.items()}
-                for moment, vault in self._moments.items()
-            },
-            copy.deepcopy(self.importance),
-        )
+    def state(self, model: SlimEncoderForSequenceClassification) -> dict[str, Any]:
+        """Copy everything that `realise` and training change: arrays and JSON-ready values."""
+        self._absorb(model)
+        return {
+            "shape": self.shape.to_dict(),
+            "weights": _arrays(self._vault.tensors),
+            "moments": {moment: _arrays(vault.tensors) for moment, vault in self._moments.items()},
+            "steps": _steps(optimizer_state(model, self.optimizer)),
+            "importance": self.importance.state(),
+            "table": self.table.to_dict(),
+        }
 
-    def restore(self, snapshot: Snapshot) -> SlimEncoderForSequenceClassification:
-        """Return the model of a snapshot; state and optimizer are as they were then."""
-        self.shape, self.importance = snapshot.shape, snapshot.importance
-        self._vault.tensors = snapshot.weights
-        for moment, tensors in snapshot.moments.items():
-            self._moments[moment].tensors = tensors
-        model = build_model(self._vault, self.shape)
-        steps = max((float(step) for step in snapshot.optimizer["step"].values()), default=0.0)
-        self.optimizer = make_optimizer(model, self._layer_rates, snapshot.optimizer if steps else None)
-        return model
+    def resume(self, state: Mapping[str, Any]) -> SlimEncoderForSequenceClassification:
+        """Return the model of a state; everything goes on as it was then."""
+        self.shape = EncoderShape.from_dict(state["shape"])
+        self._vault.tensors = as_tensors(state["weights"])
+        for moment, vault in self._moments.items():
+            vault.tensors = as_tensors(state["moments"][moment])
+        self.importance.restore(state["importance"])
+        self.table = CostTable.from_dict(state["table"])
+        return self._build(self.shape, state["steps"])
 
     def realise(
         self, model: SlimEncoderForSequenceClassification, ratio: float, depth_share: float
@@ -145,18 +131,37 @@ class PruningState:
         shape = self.shape_at(ratio, depth_share)
         if shape == self.shape:
             return model
-        self._vault.absorb(model.state_dict(), self.shape)
-        state = optimizer_state(model, self.optimizer)
-        for moment, vault in self._moments.items():
-            vault.absorb(state[moment], self.shape)
-        steps = max((float(step) for step in state["step"].values()), default=0.0)
-        smaller = build_model(self._vault, shape)
+        self._absorb(model)
+        smaller = self._build(shape, _steps(optimizer_state(model, self.optimizer)))
         smaller.train(model.training)
-        sliced = {moment: vault.extract(shape) for moment, vault in self._moments.items()}
-        step = {name: torch.tensor(steps) for name, _ in smaller.named_parameters()}
-        self.optimizer = make_optimizer(smaller, self._layer_rates, sliced | {"step": step} if steps else None)
         self.shape = shape
         return smaller
+
+    def _absorb(self, model: SlimEncoderForSequenceClassification) -> None:
+        """Write the model's weights and moments back to their dense places."""
+        self._vault.absorb(model.state_dict(), self.shape)
+        moments = optimizer_state(model, self.optimizer)
+        for moment, vault in self._moments.items():
+            vault.absorb(moments[moment], self.shape)
+
+    def _build(self, shape: EncoderShape, steps: float) -> SlimEncoderForSequenceClassification:
+        """Return the model of a shape; the optimizer becomes its own, with the moments that are kept of it."""
+        model = build_model(self._vault, shape)
+        state = None
+        if steps:
+            state = {moment: vault.extract(shape) for moment, vault in self._moments.items()}
+            state["step"] = {name: torch.tensor(steps) for name, _ in model.named_parameters()}
+        self.optimizer = make_optimizer(model, self._layer_rates, state)
+        return model
+
+
+def _steps(state: Mapping[str, Mapping[str, torch.Tensor]]) -> float:
+    """Return how many steps an optimizer has taken."""
+    return max((float(step) for step in state["step"].values()), default=0.0)
+
+
+def _arrays(tensors: Mapping[str, torch.Tensor]) -> dict[str, NDArray[Any]]:
+    return {name: value.numpy().copy() for name, value in tensors.items()}
 
 
 def cost_table(

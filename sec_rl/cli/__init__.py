@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from types import FrameType
 from typing import Annotated, Literal
 
 from cyclopts import App, CycloptsError, Parameter
@@ -13,7 +15,7 @@ from cyclopts import App, CycloptsError, Parameter
 from sec_rl.cli.config_file import config_sources
 from sec_rl.cli.one_line import one_line
 from sec_rl.config import RunConfig
-from sec_rl.errors import InputError, SecRlError
+from sec_rl.errors import InputError, RunInterruptedError, SecRlError
 from sec_rl.values import Preference
 
 QUICK_PASSES = 640
@@ -31,6 +33,7 @@ def run(
     config: Annotated[RunConfig, Parameter(name="*")],
     out: Path | None = None,
     overwrite: bool = False,
+    resume: bool = False,
     config_file: Annotated[Path | None, Parameter(name="--config")] = None,
     print_config: bool = False,
     quiet: bool = False,
@@ -47,6 +50,8 @@ def run(
         Run folder to create.
     overwrite
         Replace an earlier run in that folder.
+    resume
+        Go on with an interrupted run in that folder, with the same settings.
     config_file
         TOML file with values for flags that are not given, such as the config.toml of a run folder.
     print_config
@@ -65,7 +70,7 @@ def run(
     from sec_rl.cli.printing import RunPrinter
 
     printer = RunPrinter(quiet=quiet)
-    result = run_one(config, out, overwrite=overwrite, on_segment=printer.segment)
+    result = run_one(config, out, overwrite=overwrite, resume=resume, on_segment=printer.segment)
     printer.result(out, result)
 
 
@@ -84,6 +89,7 @@ def replay(
     threads: int | None = None,
     seed: int = 0,
     overwrite: bool = False,
+    resume: bool = False,
     quick: bool = False,
     quiet: bool = False,
 ) -> None:
@@ -108,7 +114,7 @@ def replay(
     max_accuracy_drop
         Points of accuracy that may be lost against the dense model.
     passes
-        Budget of example passes; by default two epochs of the pool, between 3,200 and 24,000.
+        Budget of example passes; by default three epochs of the pool, between 3,200 and 24,000.
     dense_reference
         `none`, `train` (a dense model with the same passes, too), or the folder of such a run.
     threads
@@ -117,6 +123,8 @@ def replay(
         Seed of every generator.
     overwrite
         Replace an earlier run in that folder.
+    resume
+        Go on with an interrupted run in that folder, with the same settings.
     quick
         A twentieth of the usual training, to see that everything works.
     quiet
@@ -139,7 +147,7 @@ def replay(
         seed=seed,
     )
     printer = RunPrinter(quiet=quiet)
-    result = run_one(config, out, overwrite=overwrite, on_segment=printer.segment)
+    result = run_one(config, out, overwrite=overwrite, resume=resume, on_segment=printer.segment)
     printer.result(out, result)
 
 
@@ -442,10 +450,27 @@ def measure(folder: Path, /, *, seed: int = 0, quiet: bool = False) -> None:
 
 
 def main() -> None:
-    """Run the command line; exit 0 when it worked, 2 with one line on standard error when input was bad."""
+    """Run the command line; exit 0 when it worked, 2 with one line on standard error when input was bad.
+
+    Ctrl-C and SIGTERM end a command with 130 and one line; a run says how to go on with it.
+    """
+    signal.signal(signal.SIGTERM, _as_interrupt)
     try:
         app.config = config_sources(sys.argv[1:])
         app(sys.argv[1:], exit_on_error=False, print_error=False)
+    except RunInterruptedError as interrupted:
+        _stop(str(interrupted))
+    except KeyboardInterrupt:
+        _stop("Interrupted.")
     except (SecRlError, CycloptsError, OSError) as error:
         print(f"sec-rl: {one_line(error)}", file=sys.stderr)
         sys.exit(2)
+
+
+def _stop(line: str) -> None:
+    print(f"sec-rl: {line}", file=sys.stderr)
+    sys.exit(130)
+
+
+def _as_interrupt(_signal: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -72,6 +73,14 @@ class ImportanceTracker:
             if kept.neurons:
                 gates = _gate_gradients(layer.ffn_out).view(-1, 1)
                 self._blend(self.neurons[index], np.array(kept.neurons), gates, rate)
+
+    def state(self) -> dict[str, Any]:
+        """Copy the scores, and the weight that averaging has gathered."""
+        return {"heads": self.heads.copy(), "neurons": self.neurons.copy(), "weight": self._weight}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state` returned."""
+        self.heads, self.neurons, self._weight = state["heads"].copy(), state["neurons"].copy(), state["weight"]
 
     def _blend(self, row: Scores, kept: NDArray[np.int64], gates: torch.Tensor, rate: float) -> None:
         values = gates.abs().sum(1) if self.kind == "first-order" else gates.sum(1).square()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,3 +62,14 @@ class EncoderShape:
             "dense_heads": self.dense_heads,
             "dense_ffn": self.dense_neurons,
         }
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything, JSON-ready."""
+        layers = [[list(layer.heads), list(layer.neurons), layer.present] for layer in self.layers]
+        return {"layers": layers, "dense_heads": self.dense_heads, "dense_neurons": self.dense_neurons}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> EncoderShape:
+        """Return the shape that `to_dict` wrote."""
+        layers = (LayerShape(tuple(heads), tuple(ffn), present=present) for heads, ffn, present in values["layers"])
+        return cls(tuple(layers), values["dense_heads"], values["dense_neurons"])

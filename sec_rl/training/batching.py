@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from sec_rl.measurement.prediction import Encodings, padded_feed
+from sec_rl.training.ragged import pack, unpack
 
 # Batches of a bucket are cut from this many shuffled batches sorted by length: padding falls to a few percent
 # while the order stays random.
@@ -130,3 +132,13 @@ class BatchStream:
             batches = bucketed_batches(self._lengths[self.members], self._batch_size, self._generator)
             self._queue = [self.members[batch] for batch in batches]
         return self._queue.pop()
+
+    def state(self) -> dict[str, Any]:
+        """Return everything that decides the batches to come: arrays and JSON-ready values."""
+        queue = pack(self._queue)
+        return {"generator": self._generator.bit_generator.state, "members": self.members, "queue": queue}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on where the stream was that gave `state`."""
+        self._generator.bit_generator.state = state["generator"]
+        self.members, self._queue = state["members"], unpack(state["queue"])

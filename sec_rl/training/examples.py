@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,6 +59,17 @@ class ExampleSource:
         if not augmented.any() or levers.augmentation_strength == 0.0:
             return Batch(self.rows.take(chosen), labels, chosen)
         return Batch(self._edited(chosen, augmented, levers.augmentation_strength), labels, chosen, edited=True)
+
+    def state(self) -> dict[str, Any]:
+        """Return everything that decides the batches to come: arrays and JSON-ready values."""
+        streams = {"labelled": self.labelled.state(), "unlabelled": self.unlabelled.state()}
+        return {**streams, "generator": self.generator.bit_generator.state}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on where the source was that gave `state`."""
+        self.labelled.restore(state["labelled"])
+        self.unlabelled.restore(state["unlabelled"])
+        self.generator.bit_generator.state = state["generator"]
 
     def _edited(self, chosen: NDArray[np.int64], augmented: NDArray[np.bool_], strength: float) -> TokenRows:
         plain = self.rows.take(chosen)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from transformers import PreTrainedTokenizerBase
 from sec_rl.compression.onnx_blocks import quantize_rows
 from sec_rl.compression.slim_encoder import SlimEncoder
 from sec_rl.training.batching import TokenRows
+from sec_rl.training.optimizer import as_tensors, optimizer_state, restore_optimizer
 from sec_rl.training.precision import Precision, autocast
 
 MASKED_SHARE = 0.15
@@ -75,6 +77,24 @@ class MaskedLanguageModel:
         """Move the head along the gradients that `backward` left."""
         self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
+
+    def state(self) -> dict[str, Any]:
+        """Return head, optimizer, masks and steps: arrays and JSON-ready values."""
+        moments = optimizer_state(self.head, self._optimizer)
+        return {
+            "head": {name: value.numpy() for name, value in self.head.state_dict().items()},
+            "moments": {key: {n: v.numpy() for n, v in values.items()} for key, values in moments.items()},
+            "generator": self._generator.bit_generator.state,
+            "steps": self._steps,
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on where the model was that gave `state`."""
+        self.head.load_state_dict(as_tensors(state["head"]))
+        moments = {key: as_tensors(values) for key, values in state["moments"].items()}
+        restore_optimizer(self.head, self._optimizer, moments)
+        self._generator.bit_generator.state = state["generator"]
+        self._steps = state["steps"]
 
     @torch.inference_mode()
     def perplexity(self, encoder: SlimEncoder, rows: TokenRows, seed: int, batch_size: int = 64) -> float:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 _MOMENTS = ("exp_avg", "exp_avg_sq")
@@ -33,11 +36,18 @@ def make_optimizer(
         fused=True,
     )
     if state is not None:
-        for name, parameter in model.named_parameters():
-            if name in state["exp_avg"]:
-                optimizer.state[parameter] = {moment: state[moment][name] for moment in _MOMENTS}
-                optimizer.state[parameter]["step"] = state["step"][name].clone()
+        restore_optimizer(model, optimizer, state)
     return optimizer
+
+
+def restore_optimizer(
+    model: nn.Module, optimizer: torch.optim.AdamW, state: Mapping[str, Mapping[str, Tensor]]
+) -> None:
+    """Go on from the moments and step counts that `optimizer_state` returned."""
+    for name, parameter in model.named_parameters():
+        if name in state["exp_avg"]:
+            optimizer.state[parameter] = {moment: state[moment][name] for moment in _MOMENTS}
+            optimizer.state[parameter]["step"] = state["step"][name].clone()
 
 
 def optimizer_state(model: nn.Module, optimizer: torch.optim.AdamW) -> dict[str, dict[str, Tensor]]:
@@ -48,6 +58,11 @@ def optimizer_state(model: nn.Module, optimizer: torch.optim.AdamW) -> dict[str,
             if parameter in optimizer.state:
                 found[moment][name] = optimizer.state[parameter][moment]
     return found
+
+
+def as_tensors(arrays: Mapping[str, NDArray[Any]]) -> dict[str, Tensor]:
+    """Return arrays as tensors of their own: memory of a file may be read-only or unaligned."""
+    return {name: torch.from_numpy(np.array(array)).clone() for name, array in arrays.items()}
 
 
 def set_rate(optimizer: torch.optim.AdamW, rate: float) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,15 +12,23 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from sec_rl.compression.slim_config import SlimEncoderConfig
 from sec_rl.compression.slim_encoder import SlimEncoderForSequenceClassification
+from sec_rl.compression.vault import Vault, build_model
 from sec_rl.training.batching import TokenRows
+from sec_rl.training.optimizer import as_tensors
 from sec_rl.training.precision import Precision, autocast
+from sec_rl.training.ragged import pack, unpack
 
 TEMPERATURE = 2.0
 
 
 class Teacher:
-    """A frozen copy of a model; answers for pool rows, from memory where it can."""
+    """A frozen copy of a model; answers for pool rows, from memory where it can.
+
+    The last bits of an answer depend on the rows that were padded together. So the teacher remembers which rows it
+    answered in one call, and a run that is resumed computes the same calls again.
+    """
 
     def __init__(self, model: SlimEncoderForSequenceClassification, n_rows: int, precision: Precision) -> None:
         self._model = copy.deepcopy(model).eval().requires_grad_(False)
@@ -26,25 +36,60 @@ class Teacher:
         self._logits = torch.zeros(n_rows, model.config.num_labels)
         self._hidden: list[Tensor | None] = [None] * n_rows
         self._layer = _matched_layer(model.config.num_hidden_layers)
+        self._calls: list[NDArray[np.int64]] = []
+        self._call_of = np.full(n_rows, -1)
 
     @property
     def layer(self) -> int:
         """Dense index of the layer whose hidden states are matched."""
         return self._layer
 
-    @torch.inference_mode()
     def answer(self, rows: TokenRows, indices: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         """Return logits (n, classes) and padded hidden states (n, sequence, hidden) of pool rows."""
-        unknown = [int(i) for i in indices if self._hidden[i] is None]
-        if unknown:
-            chosen = rows.take(unknown)
-            with autocast(self._precision):
-                logits, _, after = self._model.encode(**chosen.pad())
-            self._logits[unknown] = logits.float()
-            for place, index in enumerate(unknown):
-                self._hidden[index] = after[self._layer][place, : len(chosen.ids[place])].to(torch.bfloat16)
+        unknown = np.array([i for i in indices if self._hidden[i] is None], np.int64)
+        for call in np.unique(self._call_of[unknown]):
+            if call >= 0:
+                self._compute(rows, self._calls[call])
+        new = unknown[self._call_of[unknown] < 0]
+        if len(new):
+            self._call_of[new] = len(self._calls)
+            self._calls.append(new)
+            self._compute(rows, new)
         kept = [hidden for i in indices if (hidden := self._hidden[i]) is not None]
         return self._logits[indices].clone(), torch.nn.utils.rnn.pad_sequence(kept, batch_first=True)
+
+    def state(self) -> dict[str, Any]:
+        """Return weights and the calls so far, as arrays."""
+        weights = {name: value.numpy() for name, value in self._model.state_dict().items()}
+        return {"weights": weights, "calls": pack(self._calls)}
+
+    @classmethod
+    def from_state(
+        cls, state: Mapping[str, Any], config: SlimEncoderConfig, n_rows: int, precision: Precision
+    ) -> Teacher:
+        """Return the teacher that gave `state`: rows that it had answered are answered exactly as they were.
+
+        Args:
+            state: from `state`.
+            config: of the dense model.
+            n_rows: of the pool.
+            precision: as then.
+        """
+        model = build_model(Vault(config, as_tensors(state["weights"])), config.shape())
+        teacher = cls(model, n_rows, precision)
+        teacher._calls = unpack(state["calls"])
+        for number, call in enumerate(teacher._calls):
+            teacher._call_of[call] = number
+        return teacher
+
+    @torch.inference_mode()
+    def _compute(self, rows: TokenRows, indices: NDArray[np.int64]) -> None:
+        chosen = rows.take(indices)
+        with autocast(self._precision):
+            logits, _, after = self._model.encode(**chosen.pad())
+        self._logits[indices] = logits.float()
+        for place, index in enumerate(indices):
+            self._hidden[index] = after[self._layer][place, : len(chosen.ids[place])].to(torch.bfloat16)
 
 
 def _matched_layer(n_layers: int) -> int:

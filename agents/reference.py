@@ -1,0 +1,52 @@
+"""The dense model that a run is compared with: a run of its own with the same passes, labels and seed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from sec_rl.backends.bert import BertSession
+from sec_rl.config import RunConfig
+from sec_rl.errors import InputError
+from sec_rl.run_folder import read_result
+
+
+def read_reference(config: RunConfig) -> dict[str, Any] | None:
+    """Read the run that accuracy is to be compared with, if one is named."""
+    if config.dense_reference in ("none", "train"):
+        return None
+    result = read_result(Path(config.dense_reference))
+    wanted = {"task": config.task, "seed": config.seed, "encoder": config.encoder, "schedule": "dense"}
+    for key, value in wanted.items():
+        if result.get(key) != value:
+            raise InputError(
+                f"Dense reference {config.dense_reference!r} has {key} {result.get(key)!r}; this run has {value!r}."
+            )
+    return result
+
+
+def check_passes(reference: dict[str, Any], session: BertSession) -> None:
+    """Refuse a reference of another budget, before anything is trained."""
+    theirs = reference["example_passes"]
+    # The last batch may overshoot the budget, and batches at the end of a pass are smaller.
+    if abs(theirs - session.budget) > session.config.batch_size:
+        raise InputError(f"The dense reference had {theirs} example passes; this run has {session.budget}.")
+
+
+def dense_side(session: BertSession, reference: dict[str, Any] | None, latency: dict[str, Any]) -> dict[str, Any]:
+    """Return the dense model's side of the result: size and latency always, accuracy where it was trained."""
+    trained = (
+        "test_accuracy",
+        "validation_accuracy",
+        "macro_f1",
+        "perplexity",
+        "label_fraction",
+        "example_passes",
+        "train_seconds",
+    )
+    values = {name: None if reference is None else reference["fp32"][name] for name in trained}
+    return values | {
+        "parameters": session.dense_bytes // 4,
+        "size_bytes": session.dense_bytes,
+        "latency_ms": latency,
+    }

@@ -1,0 +1,112 @@
+"""Interrupting a run and going on with it: what is saved, how often, and what must be the same."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shlex
+import shutil
+import time
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sec_rl.agents.checkpoint import has_state, load_state, save_state
+from sec_rl.backends.bert import BertSession
+from sec_rl.config import RunConfig
+from sec_rl.envs.drive import Drive
+from sec_rl.errors import InputError, RunFolderError
+from sec_rl.run_folder import CONFIG, TRAJECTORY, write_atomically
+
+CHECKPOINTS = "checkpoints"
+# A state holds three copies of every weight. Saved once a minute it costs a few percent of a run's time; what a
+# kill loses is trained again, and comes out the same.
+SAVE_SECONDS = 60.0
+
+
+@dataclass
+class Saver:
+    """Saves a run between segments, once a minute at most.
+
+    Attributes:
+        folder: of the run.
+        about: JSON-ready values that go with every state.
+        seconds: time that saving has taken so far.
+    """
+
+    folder: Path
+    about: Mapping[str, Any]
+    seconds: float = 0.0
+    _last: float = field(default_factory=time.perf_counter)
+
+    def after_segment(self, session: BertSession, drive: Drive, loop_seconds: float) -> None:
+        """Save if it is time; `loop_seconds` is how long the loop has run."""
+        started = time.perf_counter()
+        if started - self._last < SAVE_SECONDS or drive.done:
+            return
+        state = {"session": session.state(), "drive": drive.state(), "loop_seconds": loop_seconds, **self.about}
+        save_state(self.folder / CHECKPOINTS, drive.history[-1].segment, state)
+        self._last = time.perf_counter()
+        self.seconds += self._last - started
+
+
+def saved_state(folder: Path) -> dict[str, Any] | None:
+    """Return the newest whole state of an interrupted run; None if it was interrupted before the first one.
+
+    Raises:
+        InputError: there are states, and all of them are damaged.
+    """
+    return load_state(folder / CHECKPOINTS) if has_state(folder / CHECKPOINTS) else None
+
+
+def drop_states(folder: Path) -> None:
+    """Remove the states of a finished run."""
+    shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
+
+
+def check_config(folder: Path, config: RunConfig) -> dict[str, Any]:
+    """Compare a configuration with the one that a run was started with.
+
+    Returns:
+        what the run resolved when it started: `passes`, `precision`, `machine`.
+
+    Raises:
+        RunFolderError: there is no run.
+        InputError: a setting differs; all that differ are named.
+    """
+    path = folder / CONFIG
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        resolved = values.pop("resolved")
+        started = RunConfig(**values)
+    except FileNotFoundError as error:
+        raise RunFolderError(f"{str(folder)!r} holds no run to resume.") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunFolderError(f"{str(path)!r} is not the configuration of a run: {error}.") from error
+    before, now = started.model_dump(), config.model_dump()
+    changed = [
+        f"{name.replace('_', '-')} {before[name]!r} -> {now[name]!r}" for name in now if now[name] != before[name]
+    ]
+    if changed:
+        raise InputError(
+            f"{str(folder)!r} was started with other settings and cannot be resumed: {'; '.join(changed)}."
+        )
+    return dict(resolved)
+
+
+def rewind_trajectory(folder: Path, segment: int) -> None:
+    """Take out the lines behind `segment`: they will be written again."""
+    path = folder / TRAJECTORY
+    kept = []
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+        with contextlib.suppress(ValueError, KeyError, TypeError):  # the last line may have been cut short
+            if json.loads(line)["segment"] <= segment:
+                kept.append(line + "\n")
+    write_atomically(path, "".join(kept))
+
+
+def resume_command(folder: Path) -> str:
+    """Return the command that goes on with a run."""
+    return f"sec-rl run --config {shlex.quote(str(folder / CONFIG))} --out {shlex.quote(str(folder))} --resume"
