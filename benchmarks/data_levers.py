@@ -40,6 +40,8 @@ def specs(options: Options) -> list[RunSpec]:
                 flags = {"task": str(options.task_folder(task)), "encoder": options.encoder, "schedule": "dense"}
                 flags |= {
                     "compression-ratio": "0",
+                    # Nothing is pruned, so no table of latencies is needed.
+                    "pruning.cost": "flops",
                     "latency-rounds": "1",
                     **own,
                     "seed": str(seed),

@@ -42,7 +42,7 @@ Recipe = Callable[[int], Block]
 
 
 def ours(setup: Setup) -> Recipe:
-    """sec-rl's own loop: slim encoder, length-bucketed batches, fused AdamW, bf16 where the processor has it."""
+    """sec-rl's own loop: slim encoder, length-bucketed batches, fused AdamW, bf16 where it is faster."""
     from sec_rl.compression.loading import load_dense
     from sec_rl.training.batching import BatchStream, tokenize
     from sec_rl.training.optimizer import make_optimizer, set_rate
@@ -170,6 +170,7 @@ def gemm(dtype: torch.dtype) -> Recipe:
 RECIPES: Mapping[str, Callable[[Setup], Recipe]] = {
     "ours": ours,
     "trainer-fp32-128": lambda setup: trainer(setup, dynamic_padding=False),
+    "trainer-fp32-dynamic": lambda setup: trainer(setup, dynamic_padding=True),
     "trainer-bf16-dynamic": lambda setup: trainer(setup, dynamic_padding=True, bf16=True),
     "trainer-bf16-grouped": lambda setup: trainer(
         setup, dynamic_padding=True, bf16=True, train_sampling_strategy="group_by_length"
