@@ -1,0 +1,73 @@
+"""What README and docs tell people to type is something the program takes."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from benchmarks.options import parse_options
+from sec_rl.cli import app
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), ROOT / "sec_rl/shipped/traces/README.md"]
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)")
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    """Return the code blocks of a language on a page."""
+    return [text for name, text in BLOCK.findall(page.read_text(encoding="utf-8")) if name == language]
+
+
+def commands(page: Path) -> list[list[str]]:
+    """Return the words of every shell command on a page."""
+    lines = "\n".join(blocks(page, "bash")).replace("\\\n", " ").splitlines()
+    return [words for line in lines if (words := shlex.split(line, comments=True))]
+
+
+COMMANDS = [(page, words) for page in PAGES for words in commands(page)]
+OURS = [pytest.param(words, id=f"{page.name}: {' '.join(words)}") for page, words in COMMANDS if words[0] == "sec-rl"]
+BENCHMARKS = [(page, words) for page, words in COMMANDS if any(word.startswith("benchmarks.") for word in words)]
+SNIPPETS = [
+    pytest.param(code, id=f"{page.name} {i}") for page in PAGES for i, code in enumerate(blocks(page, "python"))
+]
+
+
+@pytest.mark.parametrize("words", OURS)
+def test_every_command_is_one(words: list[str]) -> None:
+    words = words[: words.index(">")] if ">" in words else words
+    if "--config" in words:
+        # The file of a run that is not there; it would name the task.
+        at = words.index("--config")
+        words = [*words[:at], "--task", "questions", *words[at + 2 :]]
+    app.parse_args(words[1:], exit_on_error=False, print_error=False)
+
+
+def test_every_benchmark_is_there_and_takes_its_options(tmp_path: Path) -> None:
+    for _, words in BENCHMARKS:
+        at = next(i for i, word in enumerate(words) if word.startswith("benchmarks."))
+        assert importlib.util.find_spec(words[at]) is not None
+        flags = [str(tmp_path) if word == "$SEC_RL_TASKS" else word for word in words[at + 1 :]]
+        for task in ("sst2", "trec6", "mrpc"):
+            (tmp_path / task).mkdir(exist_ok=True)
+        parse_options(
+            words[at].removeprefix("benchmarks."), "", tasks=(), arguments=["--tasks-root", str(tmp_path), *flags]
+        )
+    assert {words[-1] for _, words in BENCHMARKS} >= {"benchmarks.controlled_run"}
+
+
+@pytest.mark.parametrize("code", SNIPPETS)
+def test_every_snippet_compiles_and_imports(code: str) -> None:
+    compile(code, "snippet", "exec")
+    lines = [line for line in code.splitlines() if line.startswith(("import ", "from "))]
+    exec("\n".join(lines), {})
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_leads_somewhere(page: Path) -> None:
+    for target in LINK.findall(page.read_text(encoding="utf-8")):
+        assert (page.parent / target).exists(), target
