@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sec_rl.agents.schedules import Schedule
-from sec_rl.envs.action import action_towards
+from sec_rl.envs.action import ACTION_SCALE, action_towards
 from sec_rl.envs.observation import read
 from sec_rl.values import Ratios
 
@@ -67,7 +67,8 @@ class RandomWalk:
     """Actions that wander: it explores what schedules never do, and turns back as often as it goes on.
 
     Each entry is a first-order autoregressive walk around a drift of its own that is drawn anew for every run, so
-    that some runs compress early, some late, and some give back what they took.
+    that some runs compress early, some late, and some give back what they took. Each run also draws a compression
+    ratio that it never passes: without one, a third of all walks end where nothing is left to learn from.
 
     Attributes:
         persistence: share of an action that carries over to the next, in [0, 1).
@@ -81,11 +82,13 @@ class RandomWalk:
         """Draw the walk of the next run."""
         self._generator = np.random.default_rng(seed)
         self._drift = self._generator.uniform([-0.1, -0.2], [0.3, 0.5])
+        self._ceiling = self._generator.uniform(0.3, 0.9)
         self._wander = np.zeros(2)
 
     def __call__(self, observation: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the next action of the walk, (2,) in [-1, 1]; what is observed does not matter."""
+        """Return the next action of the walk, (2,) in [-1, 1]; only the compression ratio is looked at."""
         fresh = self._generator.normal(0.0, self.spread, 2)
         self._wander = self.persistence * self._wander + fresh
-        action: NDArray[np.float32] = np.clip(self._drift + self._wander, -1.0, 1.0).astype(np.float32)
-        return action
+        room = (self._ceiling - read(observation, "compression_ratio")) / ACTION_SCALE[1]
+        action = np.minimum(self._drift + self._wander, [1.0, room])
+        return np.clip(action, -1.0, 1.0).astype(np.float32)

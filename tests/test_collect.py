@@ -13,7 +13,10 @@ from sec_rl.agents.collect import EPISODES, PARTS, Recorded, collect
 from sec_rl.agents.controllers import RandomWalk
 from sec_rl.agents.episode_plan import plan_episodes
 from sec_rl.agents.traces import COLUMNS, check_traces, read_traces, without
+from sec_rl.envs.action import Limits, apply_action
+from sec_rl.envs.observation import OBSERVATION_NAMES
 from sec_rl.errors import InputError
+from sec_rl.values import Ratios
 
 
 def test_a_longer_plan_begins_with_the_shorter_one() -> None:
@@ -47,6 +50,17 @@ def test_walks_differ_by_seed_and_repeat_for_one() -> None:
     assert np.abs(walk(1)).max() <= 1.0
     ends = [walk(seed)[:, 1].sum() for seed in range(20)]
     assert min(ends) < 0 < max(ends)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_walks_stop_before_nothing_is_left(seed: int) -> None:
+    walker, ratios = RandomWalk(), Ratios(0.5, 0.0)
+    walker.reset(seed)
+    observation = np.zeros(len(OBSERVATION_NAMES), np.float32)
+    for _ in range(100):
+        observation[OBSERVATION_NAMES.index("compression_ratio")] = ratios.compression
+        ratios = apply_action(ratios, walker(observation), Limits())
+        assert ratios.compression <= 0.9 + 1e-6
 
 
 @pytest.fixture
