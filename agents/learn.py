@@ -11,11 +11,12 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 from sec_rl.agents.gym_entry import make_synergy
 from sec_rl.agents.lanes import OpenLanes
 from sec_rl.agents.policy import Policy, load_policy
+from sec_rl.agents.preferences import draw_weights
 from sec_rl.agents.shipped import shipped_simulator
 from sec_rl.agents.simulated_lanes import SimulatorVecEnv
 from sec_rl.agents.train import train
 from sec_rl.agents.training_folder import Progress
-from sec_rl.agents.training_plan import TrainingPlan
+from sec_rl.agents.training_plan import REAL_PASSES, REAL_SEGMENTS, TrainingPlan, real_plan
 from sec_rl.backends.simulator.model import Simulator, load_simulator
 from sec_rl.errors import InputError
 
@@ -27,6 +28,7 @@ def learn(
     algorithm: str = "ppo",
     steps: int | None = None,
     task: str | None = None,
+    passes: int | None = None,
     start: Path | None = None,
     resume: bool = False,
     overwrite: bool = False,
@@ -41,7 +43,9 @@ def learn(
             judged in, also while a policy learns in real training.
         algorithm: key of `sec_rl.agents.learners.algorithms.ALGORITHMS`.
         steps: environment steps at most; None: the plan's default.
-        task: learn in real training on this task instead; a step is then a segment of a fine-tuning run.
+        task: learn in real training on this task instead; a step is then a segment of a fine-tuning run, and the
+            policy that is written is the last one.
+        passes: example passes of each real run; None: 4,000.
         start: folder of the policy to go on from.
         resume: go on with a training that was interrupted.
         overwrite: replace an earlier policy.
@@ -55,7 +59,9 @@ def learn(
     if task is not None:
         if start is None:
             raise InputError("Learning in real training is slow; start from a policy (--policy).")
-        real = DummyVecEnv([lambda: make_synergy(backend="bert", task=task)])
+        plan = real_plan(algorithm, steps, seed)
+        run: dict[str, Any] = {"task": task, "passes": passes or REAL_PASSES, "n_segments": REAL_SEGMENTS}
+        real = DummyVecEnv([lambda: make_synergy(backend="bert", preference=draw_weights, **run)])
     return train(
         open_lanes_of(fitted),
         out,

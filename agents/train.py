@@ -104,7 +104,7 @@ def train(
         on_progress: called after each evaluation, when its state is on disk.
 
     Returns:
-        the best policy by evaluation.
+        the best policy by evaluation; the last one where `learn_in` was learned in.
 
     Raises:
         InputError: the plan is wrong, cannot be resumed, or differs from the one that is to be resumed.
@@ -139,7 +139,9 @@ def train(
         judge = Judge(open_lanes, tuned.schedule, episodes=plan.episodes, seed=judge_seed)
         course = _Course(out, plan, learner, env, judge, log, on_progress or (lambda _: None), resumes)
         ended = course.run(Standing(lesson.start), resume=resume)
-        policy = Policy(course.standing.best)
+        # What real runs taught, a simulator that was wrong about them cannot judge.
+        keeps_last = learn_in is not None and course.fault is None
+        policy = Policy(learner.network() if keeps_last else course.standing.best)
         scores = _scores(open_lanes, policy, tuned.schedule, final_seed)
         about = _about(plan, settings, tuned, course.standing, ended, learner.steps)
         policy = replace(policy, scores=scores, provenance={**about, **(provenance or {})})

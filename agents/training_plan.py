@@ -44,3 +44,31 @@ class TrainingPlan:
                 raise InputError(f"{name.replace('_', ' ')} is {getattr(self, name)}; it must be at least 1.")
         if self.seed < 0:
             raise InputError(f"seed is {self.seed}; it must be at least 0.")
+
+
+# A real run takes about a minute, as the recorded ones do: four updates of five runs each.
+REAL_SEGMENTS, REAL_PASSES, REAL_STEPS = 12, 4_000, 240
+_REAL_ROLLOUT = 60
+# A few runs are noisy teachers: small steps, no parting from what the simulator taught.
+_REAL_SETTINGS: Mapping[str, Mapping[str, Any]] = {
+    "ppo": {"n_steps": _REAL_ROLLOUT, "n_minibatches": 4, "rate": 3e-4}
+}
+
+
+def real_plan(algorithm: str, steps: int | None, seed: int) -> TrainingPlan:
+    """Return the plan of a training that goes on in real runs, one at a time.
+
+    Args:
+        algorithm: key of `ALGORITHMS`.
+        steps: segments of real training; None: those of 20 runs.
+        seed: of everything random.
+    """
+    return TrainingPlan(
+        algorithm,
+        steps or REAL_STEPS,
+        seed,
+        evaluate_every=_REAL_ROLLOUT,
+        # The simulator, which evaluates, is not what is learned from: its verdict must not end the training.
+        patience=1_000_000,
+        settings=_REAL_SETTINGS.get(algorithm, {}),
+    )

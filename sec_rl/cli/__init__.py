@@ -340,9 +340,10 @@ def train(
     out: Path,
     simulator: Path | None = None,
     algorithm: str = "ppo",
-    steps: int = 2_000_000,
+    steps: int | None = None,
     backend: Literal["simulator", "bert"] = "simulator",
     task: str | None = None,
+    passes: int | None = None,
     policy: Path | None = None,
     resume: bool = False,
     overwrite: bool = False,
@@ -363,11 +364,13 @@ def train(
     algorithm
         `ppo`, `sac` or `cross-entropy`.
     steps
-        Environment steps; a step is one segment of one simulated run.
+        Environment steps, each a segment of a run; by default 2,000,000 simulated ones, or 240 real ones (20 runs).
     backend
         `bert` learns in real training on `--task`: slow, and meant to go on from a policy.
     task
         What to train on for real, with the backend `bert` only.
+    passes
+        Example passes of each real run; by default 4,000, about a minute.
     policy
         Policy to go on from, instead of a cloned schedule.
     resume
@@ -377,7 +380,7 @@ def train(
     seed
         Seed of everything random.
     quick
-        A fiftieth of the steps, to see that everything works.
+        40,000 simulated steps, to see that everything works.
     quiet
         Print nothing but errors.
     """
@@ -389,8 +392,9 @@ def train(
         out,
         simulator=simulator,
         algorithm=algorithm,
-        steps=steps // 50 if quick else steps,
+        steps=40_000 if quick and steps is None and backend == "simulator" else steps,
         task=_real_task(backend, task),
+        passes=passes,
         start=policy,
         resume=resume,
         overwrite=overwrite,
