@@ -22,14 +22,14 @@ from sec_rl.errors import InputError
 
 
 def learn(
-    out: Path,
+    out: str | Path,
     *,
-    simulator: Path | None = None,
+    simulator: str | Path | None = None,
     algorithm: str = "ppo",
     steps: int | None = None,
     task: str | None = None,
     passes: int | None = None,
-    start: Path | None = None,
+    start: str | Path | None = None,
     resume: bool = False,
     overwrite: bool = False,
     seed: int = 0,
@@ -52,7 +52,7 @@ def learn(
         seed: of everything random.
         on_progress: called after each evaluation.
     """
-    folder = simulator or shipped_simulator()
+    folder = shipped_simulator() if simulator is None else Path(simulator)
     fitted = load_simulator(folder)
     plan = TrainingPlan(algorithm=algorithm, seed=seed) if steps is None else TrainingPlan(algorithm, steps, seed)
     real: VecEnv | None = None
@@ -64,9 +64,9 @@ def learn(
         real = DummyVecEnv([lambda: make_synergy(backend="bert", preference=draw_weights, **run)])
     return train(
         open_lanes_of(fitted),
-        out,
+        Path(out),
         plan,
-        start=None if start is None else load_policy(start),
+        start=None if start is None else load_policy(Path(start)),
         learn_in=real,
         provenance=_provenance(fitted, task),
         resume=resume,

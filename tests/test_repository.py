@@ -168,3 +168,13 @@ def test_version_stands_in_one_place() -> None:
     import sec_rl
 
     assert _pyproject()["project"]["version"] == sec_rl.__version__
+
+
+def test_the_python_interface_is_there_and_lazy() -> None:
+    import sec_rl
+
+    for name in sec_rl.__all__:
+        assert getattr(sec_rl, name) is not None
+    assert set(sec_rl.__all__) <= set(dir(sec_rl))
+    with pytest.raises(AttributeError, match="no attribute 'repaly'"):
+        _ = sec_rl.repaly

@@ -16,7 +16,6 @@ from sec_rl.cli.config_file import config_sources
 from sec_rl.cli.one_line import one_line
 from sec_rl.config import RunConfig
 from sec_rl.errors import InputError, RunInterruptedError, SecRlError
-from sec_rl.values import Preference
 
 QUICK_PASSES = 640
 
@@ -130,24 +129,26 @@ def replay(
     quiet
         Print nothing but errors.
     """
-    from sec_rl.agents.run import run as run_one
+    from sec_rl.agents.replay import replay as replay_policy
     from sec_rl.cli.printing import RunPrinter
 
-    config = RunConfig(
-        task=task,
+    printer = RunPrinter(quiet=quiet)
+    result = replay_policy(
+        task,
+        out,
+        policy=policy,
         encoder=encoder,
-        schedule="policy",
-        policy=None if policy is None else str(policy),
-        preference=Preference(
-            target_speedup=target_speedup, target_size_ratio=target_size_ratio, max_accuracy_drop=max_accuracy_drop
-        ),
+        target_speedup=target_speedup,
+        target_size_ratio=target_size_ratio,
+        max_accuracy_drop=max_accuracy_drop,
         passes=QUICK_PASSES if quick else passes,
         dense_reference=dense_reference,
         threads=threads,
         seed=seed,
+        overwrite=overwrite,
+        resume=resume,
+        on_segment=printer.segment,
     )
-    printer = RunPrinter(quiet=quiet)
-    result = run_one(config, out, overwrite=overwrite, resume=resume, on_segment=printer.segment)
     printer.result(out, result)
 
 

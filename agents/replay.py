@@ -1,0 +1,69 @@
+"""A learned policy drives real training on a new task: one run, no search."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from sec_rl.agents.run import OnSegment, run
+from sec_rl.config import RunConfig
+from sec_rl.values import Preference
+
+
+def replay(
+    task: str,
+    out: str | Path,
+    *,
+    policy: str | Path | None = None,
+    encoder: str = "minilm-l6",
+    target_speedup: float | None = None,
+    target_size_ratio: float | None = None,
+    max_accuracy_drop: float | None = None,
+    passes: int | None = None,
+    dense_reference: str = "none",
+    threads: int | None = None,
+    seed: int = 0,
+    overwrite: bool = False,
+    resume: bool = False,
+    on_segment: OnSegment | None = None,
+) -> dict[str, Any]:
+    """Fine-tune an encoder on a task, steered by a policy, and measure the small model that comes out.
+
+    Args:
+        task: packaged name, folder, or `hub:NAME[/CONFIG]`.
+        out: run folder to create; `out/model` is the artefact.
+        policy: policy folder; None: the one that ships with the package.
+        encoder: packaged name, local directory, or hub id.
+        target_speedup: dense fp32 latency over the model's to reach at batch 32, at least 1; None: no target.
+        target_size_ratio: bytes of the model over those of the dense fp32 model to reach, in (0, 1]; None: no target.
+        max_accuracy_drop: points of accuracy, in [0, 100], that may be lost against dense; None: no limit.
+        passes: budget of example passes; None: three epochs of the pool, between 3,200 and 24,000.
+        dense_reference: `none`, `train` (a dense model with the same passes, too), or the folder of such a run.
+        threads: of torch and onnxruntime; None: every core this process may use.
+        seed: of every generator.
+        overwrite: replace an earlier run in `out`.
+        resume: go on with an interrupted run in `out`, bit for bit.
+        on_segment: called with the metrics and the structure after opening and after each segment.
+
+    Returns:
+        what `result.json` holds.
+
+    Raises:
+        InputError: something that was given cannot be used, a target is out of reach; no folder is left behind.
+        RunFolderError: `out` is taken, or holds nothing to resume.
+        RunInterruptedError: Ctrl-C or SIGTERM came after the folder was made.
+    """
+    config = RunConfig(
+        task=task,
+        encoder=encoder,
+        schedule="policy",
+        policy=None if policy is None else str(policy),
+        preference=Preference(
+            target_speedup=target_speedup, target_size_ratio=target_size_ratio, max_accuracy_drop=max_accuracy_drop
+        ),
+        passes=passes,
+        dense_reference=dense_reference,
+        threads=threads,
+        seed=seed,
+    )
+    return run(config, Path(out), overwrite=overwrite, resume=resume, on_segment=on_segment)
