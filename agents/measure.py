@@ -15,8 +15,14 @@ from sec_rl.measurement.machine import describe_machine, usable_cores
 from sec_rl.run_folder import read_result, write_atomically
 
 
-def measure(folder: Path) -> tuple[Path, dict[str, Any]]:
+def measure(folder: Path, *, threads: int | None = None) -> tuple[Path, dict[str, Any]]:
     """Time a run's artefact and its dense encoder, and write `measurements/<time>.json`.
+
+    Rounds and tokens per text are those of the run.
+
+    Args:
+        folder: of the run.
+        threads: of each model; None: as many as in the run, or every core where there are fewer.
 
     Returns:
         the file, and what it holds.
@@ -26,7 +32,12 @@ def measure(folder: Path) -> tuple[Path, dict[str, Any]]:
     """
     result = read_result(folder)
     before = result["latency_settings"]
-    settings = LatencySettings(threads=usable_cores(), sequence_length=before["sequence_length"])
+    settings = LatencySettings(
+        threads=threads or min(before["threads"], usable_cores()),
+        sequence_length=before["sequence_length"],
+        rounds=before["rounds"],
+        max_rounds=before["max_rounds"],
+    )
     labels = json.loads((folder / "model" / "config.json").read_text(encoding="utf-8"))["id2label"]
     encoder = resolve_encoder(result["encoder"])
     latency, dense, spread = measure_artefact(folder, encoder, len(labels), settings)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from sec_rl.agents.measure import measure
 from sec_rl.agents.run import run
 from sec_rl.backends.bert import BertSession
 from sec_rl.classifier import Classifier
@@ -136,6 +137,21 @@ def test_artefact_predicts_as_it_was_measured(finished: tuple[Path, dict[str, An
     right = [p.label == names[label] for p, label in zip(predictions, test.labels, strict=True)]
     # Batches differ in their padding, and dynamic int8 rounds a batch together.
     assert np.mean(right) == pytest.approx(result["test_accuracy"], abs=0.01)
+
+
+def test_a_result_is_measured_again_with_the_machine_it_was_measured_on(
+    finished: tuple[Path, dict[str, Any]],
+) -> None:
+    """Fast on one machine only: figures carry their machine, and another one makes its own."""
+    folder, result = finished
+    path, again = measure(folder)
+    assert json.loads(path.read_text()) == again
+    assert again["machine"] == result["machine"]
+    assert again["size_bytes"] == result["size_bytes"]
+    for key in ("threads", "sequence_length", "batch_sizes", "rounds"):
+        assert again["latency_settings"][key] == json.loads(json.dumps(result["latency_settings"]))[key]
+    assert again["latency_ms"]["batch32"]["p50"] < again["dense"]["latency_ms"]["batch32"]["p50"]
+    assert read_result(folder) == json.loads(json.dumps(result))
 
 
 def test_finished_run_is_not_overwritten(finished: tuple[Path, dict[str, Any]]) -> None:

@@ -17,9 +17,11 @@ from sec_rl.compression.adapters import ADAPTERS, adapter_for
 from sec_rl.compression.artefact import save_weights
 from sec_rl.compression.export import build_onnx
 from sec_rl.compression.shape import EncoderShape, LayerShape
+from sec_rl.compression.slim_config import SlimEncoderConfig
 from sec_rl.compression.slim_encoder import SlimEncoderForSequenceClassification
 from sec_rl.compression.vault import Vault, build_model
 from sec_rl.errors import InputError
+from sec_rl.measurement.latency import LatencySettings, LatencyTarget, measure_latencies
 
 TINY = {
     "vocab_size": 60,
@@ -146,6 +148,22 @@ def test_pruned_artefact_is_smaller_on_disk() -> None:
     }
     assert sizes["pruned", False] < 0.75 * sizes["dense", False]
     assert sizes["pruned", True] < sizes["pruned", False]
+
+
+def test_pruned_artefact_is_faster(tmp_path: Path) -> None:
+    """By the clock, against the dense model in the same int8 format: a quarter of the work in half the time."""
+    torch.manual_seed(0)
+    dense = SlimEncoderForSequenceClassification(SlimEncoderConfig(vocab_size=100, num_hidden_layers=2))
+    layer = LayerShape(tuple(range(3)), tuple(range(384)))
+    quarter = build_model(Vault(dense.config, dict(dense.state_dict())), EncoderShape((layer,) * 2, 12, 1536))
+    targets = []
+    for name, model in (("dense", dense), ("quarter", quarter)):
+        path = tmp_path / f"{name}.onnx"
+        path.write_bytes(build_onnx(model, quantized=True).SerializeToString())
+        targets.append(LatencyTarget(name, "onnx", str(path), vocabulary=100))
+    settings = LatencySettings(batch_sizes=(32,), threads=1, rounds=5, max_rounds=5, block_seconds=0.1)
+    measured = measure_latencies(targets, settings)
+    assert measured["dense"][32].p50_ms > 2.0 * measured["quarter"][32].p50_ms
 
 
 _LOAD = """

@@ -432,7 +432,7 @@ def tasks(*, seed: int = 0, quiet: bool = False) -> None:
 
 
 @app.command
-def measure(folder: Path, /, *, seed: int = 0, quiet: bool = False) -> None:
+def measure(folder: Path, /, *, threads: int | None = None, seed: int = 0, quiet: bool = False) -> None:
     """Time a finished run again on this machine, against the dense encoder.
 
     Example: sec-rl measure runs/first
@@ -441,6 +441,8 @@ def measure(folder: Path, /, *, seed: int = 0, quiet: bool = False) -> None:
     ----------
     folder
         Run folder.
+    threads
+        Threads of each model; by default as many as in the run, or every core where there are fewer.
     seed
         Accepted by every command; token ids are fixed.
     quiet
@@ -449,7 +451,7 @@ def measure(folder: Path, /, *, seed: int = 0, quiet: bool = False) -> None:
     from sec_rl.agents.measure import measure as measure_again
     from sec_rl.cli.printing import print_measurement
 
-    path, measured = measure_again(folder)
+    path, measured = measure_again(folder, threads=threads)
     if not quiet:
         print_measurement(path, measured)
 
