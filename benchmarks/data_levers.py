@@ -17,10 +17,11 @@ VARIANTS: dict[str, dict[str, str]] = {
     "all labels": {"data-ratio": "1"},
     "30 % random": {**_THIRTY, "selection": "random"},
     "30 % margin": {**_THIRTY, "selection": "margin"},
-    "30 % badge": {**_THIRTY, "selection": "badge"},
     "30 % margin + pseudo-labels": {**_THIRTY, "selection": "margin", "levers.pseudo-label-share": "0.3"},
     "30 % margin + augmentation": {**_THIRTY, "selection": "margin", "levers.augmentation-share": "0.3"},
 }
+# The default choice.
+ACTIVE = "30 % margin"
 # Points that active learning on 30 % of the labels may lose against all labels.
 MAX_LOSS_POINTS = 0.5
 
@@ -84,13 +85,12 @@ def rows(options: Options) -> list[dict[str, Any]]:
 
 
 def judge(found: Sequence[dict[str, Any]], tasks: Sequence[str]) -> list[Criterion]:
-    """Return the criterion of each task and active choice."""
+    """Return the criterion of each task: the default choice alone, for the best of several would flatter."""
     criteria = []
     for task in tasks:
-        for variant in ("30 % margin", "30 % badge"):
-            lost = [r["lost_points"] for r in found if (r["task"], r["variant"]) == (task, variant)]
-            name = f"{task}, {variant}: points lost against all labels"
-            criteria.append(Criterion(name, estimate(lost), "at most", MAX_LOSS_POINTS))
+        lost = [r["lost_points"] for r in found if (r["task"], r["variant"]) == (task, ACTIVE)]
+        name = f"{task}, {ACTIVE}: points lost against all labels"
+        criteria.append(Criterion(name, estimate(lost), "at most", MAX_LOSS_POINTS))
     return criteria
 
 
@@ -112,7 +112,7 @@ _COLUMNS = ("test_accuracy", "lost_points")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run, judge and write; returns the exit code (1: no active choice keeps the limit on some task)."""
+    """Run, judge and write; returns the exit code (1: active learning misses the limit on some task)."""
     options = parse_options(
         "data_levers",
         "All labels against 30 % of them, at equal passes.",
@@ -132,8 +132,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(table)
     for criterion in criteria:
         print(criterion.line())
-    kept = {task: any(c.passed for c in criteria if c.name.startswith(f"{task},")) for task in options.tasks}
-    return int(not all(kept.values()))
+    return int(not all(criterion.passed for criterion in criteria))
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from sec_rl.errors import SecRlError
 from sec_rl.measurement.latency import LatencySettings, LatencyTarget
 
 ARTEFACT = "cubic-0.5"
-SHARES = (0.25, 0.5, 0.75)
+SHARES = (0.25, 0.5)
 # Passes for recovery after the library's removal, over those of the dense training before it.
 EXTRA_PASSES = 0.5
 # Points by which a competitor may be below the artefact and still count as being at its accuracy.
