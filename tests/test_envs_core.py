@@ -213,8 +213,8 @@ def test_terms_have_the_units_of_the_preference() -> None:
     assert set(plain.values()) == {0.0}
     assert utility(replace(dense, validation_accuracy=0.89), Preference(), 0.9) == pytest.approx(-0.01)
     assert utility(replace(dense, size_ratio=0.25), Preference(size_weight=0.03), 0.9) == pytest.approx(0.06)
-    assert utility(replace(dense, latency_ratio=0.5), Preference(), 0.9) == pytest.approx(0.02)
-    assert utility(replace(dense, label_fraction=0.3), Preference(), 0.9) == pytest.approx(0.035)
+    assert utility(replace(dense, latency_ratio=0.5), Preference(latency_weight=0.02), 0.9) == pytest.approx(0.02)
+    assert utility(replace(dense, label_fraction=0.3), Preference(label_weight=0.05), 0.9) == pytest.approx(0.035)
 
 
 def test_penalties_shrink_towards_their_targets_and_vanish_there() -> None:

@@ -144,8 +144,9 @@ def test_a_result_is_measured_again_with_the_machine_it_was_measured_on(
 ) -> None:
     """Fast on one machine only: figures carry their machine, and another one makes its own."""
     folder, result = finished
-    path, again = measure(folder)
-    assert json.loads(path.read_text()) == json.loads(json.dumps(again))
+    path, measured = measure(folder)
+    again = json.loads(path.read_text())
+    assert again == json.loads(json.dumps(measured))
     assert again["machine"] == result["machine"]
     assert again["size_bytes"] == result["size_bytes"]
     for key in ("threads", "sequence_length", "batch_sizes", "rounds"):
