@@ -97,7 +97,8 @@ class SimulatorVecEnv(VecEnv):
         lanes = self._opened()
         before = lanes.accuracy.copy()
         lanes.advance(self._guarded(), self._levers)
-        lost = collapsed_lanes(before, lanes.accuracy, lanes.tasks.n_classes)
+        # As in `Drive.act`: the first segment has no model to return to.
+        lost = collapsed_lanes(before, lanes.accuracy, lanes.tasks.n_classes) & (lanes.segment > 1.0)
         if lost.any():
             lanes.rollback(lost)
             self._step_scale = np.where(lost, self._step_scale / 2.0, self._step_scale)

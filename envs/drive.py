@@ -139,7 +139,8 @@ class Drive:
         levers = levers_from(action, self._levers)
         target = self._guarded(apply_action(self._ratios, action[:2], self._limits))
         after = session.advance(target, levers)
-        rolled_back = collapsed(before, after)
+        # Before the first segment nothing was trained: there is no model to return to, only a lucky guess.
+        rolled_back = before.segment > 0 and collapsed(before, after)
         if rolled_back:
             after = session.rollback()
             self.rollbacks += 1

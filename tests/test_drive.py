@@ -117,6 +117,16 @@ def test_collapse_is_rolled_back_counted_and_followed_by_smaller_steps() -> None
     assert again.metrics.compression_ratio == pytest.approx(ACTION_SCALE[1] / 2, abs=1e-3)
 
 
+def test_the_first_segment_is_never_rolled_back() -> None:
+    """An untrained model may guess well; what it is trained to first may do worse, and must not stop the run."""
+    driven = drive(Fragile(12), Preference())
+    driven.history[-1] = replace(driven.history[-1], validation_accuracy=0.9)
+    first = driven.act(np.array([0.0, 1.0], np.float32))
+    assert first.metrics.validation_accuracy == 0.5
+    assert not first.rolled_back
+    assert driven.rollbacks == 0
+
+
 def test_only_a_model_that_has_learned_can_collapse() -> None:
     guess = replace(START, validation_accuracy=0.5)
     assert not collapsed(guess, replace(guess, validation_accuracy=0.0))
