@@ -13,7 +13,7 @@ from sec_rl.agents.episode import run_episode, trajectory_line
 from sec_rl.agents.latency_scale import scale_latency
 from sec_rl.agents.policy import load_policy
 from sec_rl.agents.reference import check_passes, dense_side, read_reference
-from sec_rl.agents.run_state import Saver, check_config, drop_states, resume_command, rewind_trajectory, saved_state
+from sec_rl.agents.run_state import Saver, check_config, drop_states, resume_command, saved_state
 from sec_rl.agents.schedules import Schedule
 from sec_rl.agents.shipped import shipped_policy
 from sec_rl.agents.targets_report import aimed, check_reach, targets_report
@@ -28,7 +28,17 @@ from sec_rl.measurement.latency import LatencySettings, LatencyTarget, measure_l
 from sec_rl.measurement.machine import describe_machine
 from sec_rl.report.model_card import write_model_card
 from sec_rl.report.run_page import write_report
-from sec_rl.run_folder import CONFIG, RESULT, append_line, open_run_folder, read_result, write_config, write_result
+from sec_rl.run_folder import (
+    CONFIG,
+    RESULT,
+    TRAJECTORY,
+    append_line,
+    open_run_folder,
+    read_result,
+    rewind_lines,
+    write_config,
+    write_result,
+)
 from sec_rl.tasks import Task, load_task
 from sec_rl.values import Metrics, Preference, Ratios
 
@@ -159,7 +169,7 @@ def _restore(opened: _OpenRun, saved: dict[str, Any], folder: Path, machine: dic
     opened.session.resume(saved["session"])
     opened.drive.restore(saved["drive"])
     segment = opened.drive.history[-1].segment
-    rewind_trajectory(folder, segment)
+    rewind_lines(folder / TRAJECTORY, "segment", segment)
     opened.session.notes.append(f"The run was interrupted and resumed after segment {segment}.")
     if opened.machine != machine:
         opened.session.notes.append("It was resumed on another machine, or with other versions of its libraries.")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import shlex
 import shutil
 import time
@@ -18,7 +16,7 @@ from sec_rl.backends.bert import BertSession
 from sec_rl.config import RunConfig
 from sec_rl.envs.drive import Drive
 from sec_rl.errors import InputError, RunFolderError
-from sec_rl.run_folder import CONFIG, TRAJECTORY, write_atomically
+from sec_rl.run_folder import CONFIG
 
 CHECKPOINTS = "checkpoints"
 # A state holds three copies of every weight. Saved once a minute it costs a few percent of a run's time; what a
@@ -94,17 +92,6 @@ def check_config(folder: Path, config: RunConfig) -> dict[str, Any]:
             f"{str(folder)!r} was started with other settings and cannot be resumed: {'; '.join(changed)}."
         )
     return dict(resolved)
-
-
-def rewind_trajectory(folder: Path, segment: int) -> None:
-    """Take out the lines behind `segment`: they will be written again."""
-    path = folder / TRAJECTORY
-    kept = []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
-        with contextlib.suppress(ValueError, KeyError, TypeError):  # the last line may have been cut short
-            if json.loads(line)["segment"] <= segment:
-                kept.append(line + "\n")
-    write_atomically(path, "".join(kept))
 
 
 def resume_command(folder: Path) -> str:

@@ -22,7 +22,7 @@ from filelock import FileLock, Timeout
 
 from sec_rl.agents.policy import CARD, TENSORS
 from sec_rl.errors import InputError, RunFolderError
-from sec_rl.run_folder import write_atomically
+from sec_rl.run_folder import rewind_lines, write_atomically
 
 PROGRESS, TENSORBOARD, TRAINING = "progress.jsonl", "tensorboard", "training"
 _CONFIG = "config.json"
@@ -113,15 +113,7 @@ def append_progress(folder: Path, progress: Progress) -> None:
 
 def rewind_progress(folder: Path, steps: int) -> None:
     """Take out what was written after the state that a training goes on from."""
-    path = folder / PROGRESS
-    if not path.exists():
-        return
-    kept = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        with contextlib.suppress(ValueError, KeyError, TypeError):  # the last line may have been cut short
-            if json.loads(line)["steps"] <= steps:
-                kept.append(line + "\n")
-    write_atomically(path, "".join(kept))
+    rewind_lines(folder / PROGRESS, "steps", steps)
 
 
 def _prepare(folder: Path, *, resume: bool, overwrite: bool) -> None:

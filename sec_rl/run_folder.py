@@ -106,6 +106,18 @@ def append_line(folder: Path, line: Mapping[str, Any]) -> None:
         file.write(json.dumps(line, allow_nan=False) + "\n")
 
 
+def rewind_lines(path: Path, key: str, last: int) -> None:
+    """Keep the lines of a JSONL file whose `key` is at most `last`; what came after will be written again."""
+    if not path.exists():
+        return
+    kept = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        with contextlib.suppress(ValueError, KeyError, TypeError):  # the last line may have been cut short
+            if json.loads(line)[key] <= last:
+                kept.append(line + "\n")
+    write_atomically(path, "".join(kept))
+
+
 def _without_none(values: Mapping[str, Any]) -> dict[str, Any]:
     return {
         key: _without_none(value) if isinstance(value, Mapping) else value
