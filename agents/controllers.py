@@ -73,10 +73,13 @@ class RandomWalk:
     Attributes:
         persistence: share of an action that carries over to the next, in [0, 1).
         spread: standard deviation of the fresh part.
+        around: controller whose actions the walk is added to, in the place of the drift: it explores what lies beside
+            sensible runs.
     """
 
     persistence: float = 0.6
     spread: float = 0.4
+    around: Controller | None = None
 
     def reset(self, seed: int) -> None:
         """Draw the walk of the next run."""
@@ -84,11 +87,14 @@ class RandomWalk:
         self._drift = self._generator.uniform([-0.1, -0.2], [0.3, 0.5])
         self._ceiling = self._generator.uniform(0.3, 0.9)
         self._wander = np.zeros(2)
+        if self.around is not None:
+            self.around.reset(seed)
 
     def __call__(self, observation: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the next action of the walk, (2,) in [-1, 1]; only the compression ratio is looked at."""
+        """Return the next action of the walk, (2,) in [-1, 1]; itself it looks at the compression ratio only."""
         fresh = self._generator.normal(0.0, self.spread, 2)
         self._wander = self.persistence * self._wander + fresh
         room = (self._ceiling - read(observation, "compression_ratio")) / ACTION_SCALE[1]
-        action = np.minimum(self._drift + self._wander, [1.0, room])
+        middle = self._drift if self.around is None else self.around(observation)
+        action = np.minimum(middle + self._wander, [1.0, room])
         return np.clip(action, -1.0, 1.0).astype(np.float32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -13,8 +14,12 @@ from sec_rl.envs.drive import INITIAL
 from sec_rl.errors import InputError
 from sec_rl.values import Levers, Ratios
 
-# Small pools and budgets keep an episode near a minute; two of them show the simulator what either does.
+# Small pools and budgets keep an episode near a minute; two of them show the simulator what either does. The passes
+# are those of two classes, see `budget_for`.
 SETTINGS = ((1200, 2400), (3000, 4000))
+# Doublings of the number of classes that add as many passes again: with 2,400 passes for 150 classes even dense
+# training ended at half of what it reaches, where chance decides how much of it any schedule gets.
+_DOUBLINGS = 3.0
 SEGMENTS = (8, 10, 12, 16)
 # Of eight episodes of a setting one is dense (the level that others are compared with) and half wander.
 _KINDS = ("dense", "walk", "cubic", "walk", "fixed", "walk", "cubic", "walk")
@@ -32,7 +37,7 @@ class EpisodeSpec:
         name: unique in a collection, and a file name.
         task: as `load_task` takes it.
         pool_size: labelled pool; smaller where the task has fewer rows.
-        budget: example passes.
+        base_budget: example passes with two classes, see `budget_for`.
         n_segments: segments of the run.
         kind: `dense`, `fixed`, `cubic`, `walk` or `policy`.
         seed: of session and controller.
@@ -43,7 +48,7 @@ class EpisodeSpec:
     name: str
     task: str
     pool_size: int
-    budget: int
+    base_budget: int
     n_segments: int
     kind: str
     seed: int
@@ -61,6 +66,16 @@ class EpisodeSpec:
             return RandomWalk(), INITIAL
         controller = ScheduleController(self.schedule)
         return controller, controller.initial_ratios()
+
+
+def budget_for(base: int, n_classes: int) -> int:
+    """Return the example passes of an episode: more classes take more of them to learn.
+
+    Args:
+        base: passes with two classes.
+        n_classes: of the task, at least 2.
+    """
+    return round(base * (1.0 + math.log2(n_classes / 2.0) / _DOUBLINGS))
 
 
 def task_name(task: str) -> str:

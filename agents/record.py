@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sec_rl.agents.controllers import Controller
+from sec_rl.agents.controllers import Controller, RandomWalk
 from sec_rl.agents.episode import run_episode
-from sec_rl.agents.episode_plan import EpisodeSpec, task_name
+from sec_rl.agents.episode_plan import EpisodeSpec, budget_for, task_name
 from sec_rl.agents.preferences import draw_weights
 from sec_rl.agents.traces import COLUMNS, METRIC_COLUMNS
 from sec_rl.backends.bert import BertSession
@@ -28,6 +28,8 @@ from sec_rl.values import Preference, Ratios
 SEEN_ROWS, FINAL_ROWS = 300, 1500
 # A small batch takes more steps with the few passes there are.
 BATCH_SIZE = 16
+# Of the walk around a policy: about 0.04 of the compression ratio per segment.
+POLICY_SPREAD = 0.15
 MAX_LENGTH = 64
 
 
@@ -45,8 +47,9 @@ def record_episode(
     """
     controller, initial = spec.controller()
     if spec.kind == "policy" and policy is not None:
-        controller, initial = policy, INITIAL
-    # A policy is to show more than one way through a task; the table holds no reward, it follows from the metrics.
+        # A policy is to show more than one way through a task: it wanders, and prefers something else every time. The
+        # table holds no reward, it follows from the metrics.
+        controller, initial = RandomWalk(spread=POLICY_SPREAD, around=policy), INITIAL
     preference = draw_weights(np.random.default_rng(spec.seed))
     played = play_episode(spec, encoder, table, controller, initial, preference, threads=threads)
     whole = _setting(spec.task, spec.pool_size)
@@ -85,7 +88,7 @@ def play_episode(
     """
     task = _setting(spec.task, spec.pool_size)
     seen = task.validation.take(np.arange(min(SEEN_ROWS, len(task.validation))))
-    config = run_config(spec, encoder, threads)
+    config = run_config(spec, encoder, threads, task.n_classes)
     session = BertSession(config, Task(task.name, task.label_names, task.train, seen, task.test), table)
     opened = session.open()
     drive = Drive(
@@ -98,12 +101,12 @@ def play_episode(
     return PlayedEpisode(session, run_episode(drive, controller, seed=spec.seed), drive.rollbacks)
 
 
-def run_config(spec: EpisodeSpec, encoder: str, threads: int) -> RunConfig:
-    """Return the configuration of an episode's session."""
+def run_config(spec: EpisodeSpec, encoder: str, threads: int, n_classes: int) -> RunConfig:
+    """Return the configuration of an episode's session on a task of `n_classes`."""
     return RunConfig(
         task=spec.task,
         encoder=encoder,
-        passes=spec.budget,
+        passes=budget_for(spec.base_budget, n_classes),
         n_segments=spec.n_segments,
         batch_size=BATCH_SIZE,
         max_length=MAX_LENGTH,
@@ -138,7 +141,7 @@ def _rows(spec: EpisodeSpec, encoder: str, played: PlayedEpisode, whole: Task, f
         "controller": spec.kind,
         "seed": spec.seed,
         "pool_size": len(session.task.train),
-        "budget": spec.budget,
+        "budget": session.budget,
         "n_segments": spec.n_segments,
         "n_classes": session.task.n_classes,
         "majority": float(np.bincount(whole.validation.labels).max() / len(whole.validation)),

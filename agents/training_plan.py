@@ -49,6 +49,8 @@ class TrainingPlan:
 # A real run takes about a minute, as the recorded ones do: four updates of five runs each.
 REAL_SEGMENTS, REAL_PASSES, REAL_STEPS = 12, 4_000, 240
 _REAL_ROLLOUT = 60
+# To see that everything works.
+QUICK_STEPS, QUICK_REAL_STEPS = 40_000, _REAL_ROLLOUT
 # A few runs are noisy teachers: small steps, no parting from what the simulator taught.
 _REAL_SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "ppo": {"n_steps": _REAL_ROLLOUT, "n_minibatches": 4, "rate": 3e-4}

@@ -16,11 +16,10 @@ from sec_rl.agents.episode_plan import FAMILIES
 from sec_rl.agents.learn import learn
 from sec_rl.agents.policy import load_policy
 from sec_rl.agents.schedules import Schedule
+from sec_rl.agents.training_plan import QUICK_STEPS
 from sec_rl.compression.cost_table import CostTable
 from sec_rl.envs.drive import INITIAL
 from sec_rl.values import Ratios
-
-QUICK_STEPS = 40_000
 
 
 @dataclass(frozen=True)

@@ -141,3 +141,21 @@ def test_help_loads_nothing_heavy() -> None:
     child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = set(json.loads(child.stderr))
     assert not loaded & {"torch", "transformers", "datasets", "onnxruntime", "sklearn", "matplotlib", "pandas"}
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("--backend", "bert"), "needs --task"),
+        (("--task", "sms-spam"), "the simulator draws its tasks"),
+        (("--passes", "100"), "the simulator draws its budgets"),
+        (("--backend", "bert", "--task", "sms-spam"), "start from a policy"),
+    ],
+)
+def test_training_refuses_what_it_would_ignore(
+    call: Call, tmp_path: Path, words: tuple[str, ...], expected: str
+) -> None:
+    code, _, error = call("train", "--out", str(tmp_path / "policy"), *words)
+    assert code == 2
+    assert expected in error
+    assert not (tmp_path / "policy").exists()

@@ -11,7 +11,7 @@ import pytest
 from sec_rl.agents import episode_plan
 from sec_rl.agents.collect import EPISODES, PARTS, Recorded, collect
 from sec_rl.agents.controllers import RandomWalk
-from sec_rl.agents.episode_plan import plan_episodes
+from sec_rl.agents.episode_plan import budget_for, plan_episodes
 from sec_rl.agents.traces import COLUMNS, check_traces, read_traces, without
 from sec_rl.envs.action import Limits, apply_action
 from sec_rl.envs.observation import OBSERVATION_NAMES
@@ -61,6 +61,27 @@ def test_walks_stop_before_nothing_is_left(seed: int) -> None:
         observation[OBSERVATION_NAMES.index("compression_ratio")] = ratios.compression
         ratios = apply_action(ratios, walker(observation), Limits())
         assert ratios.compression <= 0.9 + 1e-6
+
+
+def test_a_walk_around_a_controller_stays_near_it() -> None:
+    class Constant:
+        def reset(self, seed: int) -> None:
+            self.seed = seed
+
+        def __call__(self, observation: np.ndarray) -> np.ndarray:
+            return np.array([0.2, -0.1], np.float32)
+
+    middle = Constant()
+    walker = RandomWalk(spread=0.1, around=middle)
+    walker.reset(5)
+    actions = np.array([walker(np.zeros(24, np.float32)) for _ in range(400)])
+    assert middle.seed == 5
+    assert np.allclose(actions.mean(axis=0), [0.2, -0.1], atol=0.03)
+    assert np.allclose(actions.std(axis=0), 0.125, atol=0.03)
+
+
+def test_more_classes_take_more_passes() -> None:
+    assert [budget_for(2400, n) for n in (2, 16, 128)] == [2400, 4800, 7200]
 
 
 @pytest.fixture

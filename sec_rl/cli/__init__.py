@@ -371,7 +371,7 @@ def train(
     task
         What to train on for real, with the backend `bert` only.
     passes
-        Example passes of each real run; by default 4,000, about a minute.
+        Example passes of each real run, with the backend `bert` only; by default 4,000, about a minute.
     policy
         Policy to go on from, instead of a cloned schedule.
     resume
@@ -381,20 +381,25 @@ def train(
     seed
         Seed of everything random.
     quick
-        40,000 simulated steps, to see that everything works.
+        40,000 simulated steps, or five short real runs, to see that everything works.
     quiet
         Print nothing but errors.
     """
     from sec_rl.agents.learn import learn
+    from sec_rl.agents.training_plan import QUICK_REAL_STEPS, QUICK_STEPS
     from sec_rl.cli.printing import TrainingPrinter
 
+    real = _real_task(backend, task, passes)
+    if quick:
+        steps = steps or (QUICK_REAL_STEPS if real else QUICK_STEPS)
+        passes = passes or (QUICK_PASSES if real else None)
     printer = TrainingPrinter(quiet=quiet)
     learned = learn(
         out,
         simulator=simulator,
         algorithm=algorithm,
-        steps=40_000 if quick and steps is None and backend == "simulator" else steps,
-        task=_real_task(backend, task),
+        steps=steps,
+        task=real,
         passes=passes,
         start=policy,
         resume=resume,
@@ -405,11 +410,13 @@ def train(
     printer.done(out, learned.scores)
 
 
-def _real_task(backend: str, task: str | None) -> str | None:
+def _real_task(backend: str, task: str | None, passes: int | None) -> str | None:
     if backend == "bert" and task is None:
         raise InputError("The backend 'bert' trains for real and needs --task.")
     if backend == "simulator" and task is not None:
         raise InputError("--task is what the backend 'bert' trains on; the simulator draws its tasks.")
+    if backend == "simulator" and passes is not None:
+        raise InputError("--passes is what each run of the backend 'bert' takes; the simulator draws its budgets.")
     return task
 
 
