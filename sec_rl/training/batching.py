@@ -108,9 +108,6 @@ def bucketed_batches(
 class BatchStream:
     """Endless batches over a changing set of rows; every row is seen once before any is seen twice.
 
-    Rows that join take part in the pass that is under way. A new pass over all would show some of the others again
-    before it comes to them, and what was just bought is what the model has most to learn from.
-
     Attributes:
         members: rows in use, ascending.
     """
@@ -123,23 +120,18 @@ class BatchStream:
         self.members: NDArray[np.int64] = np.arange(0)
 
     def use(self, members: NDArray[np.int64]) -> None:
-        """Draw from `members` from now on: rows that are new join the pass under way, rows that left drop out."""
+        """Draw from `members` from now on; a changed set starts a new pass."""
         members = np.unique(members)
-        if np.array_equal(members, self.members):
-            return
-        unseen = np.concatenate([*self._queue, np.setdiff1d(members, self.members)]).astype(np.int64)
-        self.members = members
-        self._fill(np.intersect1d(unseen, members))
+        if not np.array_equal(members, self.members):
+            self.members = members
+            self._queue = []
 
     def next(self) -> NDArray[np.int64]:
         """Return the next batch of row indices."""
         if not self._queue:
-            self._fill(self.members)
+            batches = bucketed_batches(self._lengths[self.members], self._batch_size, self._generator)
+            self._queue = [self.members[batch] for batch in batches]
         return self._queue.pop()
-
-    def _fill(self, rows: NDArray[np.int64]) -> None:
-        batches = bucketed_batches(self._lengths[rows], self._batch_size, self._generator)
-        self._queue = [rows[batch] for batch in batches]
 
     def state(self) -> dict[str, Any]:
         """Return everything that decides the batches to come: arrays and JSON-ready values."""
