@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from sec_rl.agents.controllers import RandomWalk, ScheduleController
 from sec_rl.agents.lanes import EachLane, LaneController, OneByOne, StatefulLanes
-from sec_rl.agents.schedules import BUYING_END, PRUNING_END, PRUNING_START, Schedule
+from sec_rl.agents.schedules import PRUNING_END, PRUNING_START, Schedule, share_bought
 from sec_rl.envs.action import ACTION_SCALE, Limits
 from sec_rl.envs.drive import INITIAL
 from sec_rl.envs.observation import OBSERVATION_NAMES
@@ -71,7 +71,7 @@ class TargetSchedule(OneByOne):
     def act(self, observations: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the actions towards the schedule's next ratios, (lanes, 2)."""
         entry = dict(zip(OBSERVATION_NAMES, observations.astype(np.float64).T, strict=True))
-        share = np.minimum(1.0, (1.0 + 2.0 * entry["progress"] / BUYING_END) / 3.0)
+        share = share_bought(entry["progress"])
         data = np.full_like(share, 1.0) if self.data_ratio >= 1.0 else self.data_ratio * share
         ahead = entry["progress"] + entry["segment_share"] - self.pruning_start
         t = np.clip(ahead / (self.pruning_end - self.pruning_start), 0.0, 1.0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -256,6 +256,8 @@ def _controller(config: RunConfig) -> tuple[Controller, Ratios]:
     if config.policy is not None:
         raise InputError(f"The schedule {config.schedule!r} takes no policy; give --schedule policy or use replay.")
     schedule = Schedule(config.schedule, config.data_ratio, config.compression_ratio, config.seed, config.n_segments)
+    if config.selection == "random":
+        schedule = replace(schedule, first_purchase=1.0)
     controller = ScheduleController(schedule)
     return controller, controller.initial_ratios()
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sec_rl.errors import InputError, unknown_name
 from sec_rl.values import Ratios
@@ -13,8 +14,9 @@ from sec_rl.values import Ratios
 # Pruning starts once the dense model has learned enough to teach, and ends early enough to recover.
 PRUNING_START = 0.3
 PRUNING_END = 0.7
-# Labels are bought over the first third of a run: active learning needs a model before it can choose.
-BUYING_END = 1.0 / 3.0
+# Labels are bought until here, this share of them before training: active learning chooses the better the more the
+# model knows, and what is bought last still needs to be learned from.
+BUYING_END, FIRST_PURCHASE = 0.6, 0.15
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,8 @@ class Schedule:
         n_segments: segments of the run.
         pruning_start: progress at which the cubic schedule leaves 0, in [0, 1).
         pruning_end: progress at which it arrives, in (pruning_start, 1].
+        first_purchase: share of the labels to buy that is bought before training, in (0, 1]; 1 where they are
+            chosen at random, since a random choice gains nothing by waiting.
 
     Raises:
         InputError: the name is unknown, or pruning starts after it ends.
@@ -41,6 +45,7 @@ class Schedule:
     n_segments: int = 16
     pruning_start: float = PRUNING_START
     pruning_end: float = PRUNING_END
+    first_purchase: float = FIRST_PURCHASE
 
     def __post_init__(self) -> None:
         if self.name not in SCHEDULES:
@@ -56,12 +61,17 @@ class Schedule:
         return SCHEDULES[self.name](self, progress)
 
 
+def share_bought(progress: NDArray[np.float64] | float, first: float = FIRST_PURCHASE) -> NDArray[np.float64]:
+    """Return how much of the labels to buy is bought at a progress in [0, 1]: a line from `first` to 1."""
+    share: NDArray[np.float64] = first + (1.0 - first) * np.minimum(1.0, progress / BUYING_END)
+    return share
+
+
 def _data(schedule: Schedule, progress: float) -> float:
-    """Rise linearly from a third of the data ratio to all of it; with all labels there is nothing to choose."""
+    # With all labels there is nothing to choose.
     if schedule.data_ratio >= 1.0:
         return 1.0
-    share = min(1.0, (1.0 + 2.0 * progress / BUYING_END) / 3.0)
-    return schedule.data_ratio * share
+    return schedule.data_ratio * float(share_bought(progress, schedule.first_purchase))
 
 
 def _dense(schedule: Schedule, progress: float) -> Ratios:
@@ -83,14 +93,15 @@ def _cubic(schedule: Schedule, progress: float) -> Ratios:
 
 
 def _random(schedule: Schedule, progress: float) -> Ratios:
-    """Walk at random from a third of the data ratio and no compression to anywhere within the two ratios."""
+    """Walk at random from the first purchase and no compression to anywhere within the two ratios."""
     generator = np.random.default_rng(schedule.seed)
     steps = generator.uniform(-0.5, 1.0, (schedule.n_segments, 2))
     index = min(round(progress * schedule.n_segments), schedule.n_segments - 1)
     walk = np.zeros(2)
     for step in steps[: index + 1]:
         walk = np.clip(walk + 0.2 * step, 0.0, 1.0)
-    data = schedule.data_ratio * ((1.0 + 2.0 * float(walk[0])) / 3.0)
+    first = schedule.first_purchase
+    data = schedule.data_ratio * (first + (1.0 - first) * float(walk[0]))
     return Ratios(data, schedule.compression_ratio * float(walk[1]))
 
 

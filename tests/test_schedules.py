@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sec_rl.agents.controllers import Controller, ScheduleController
-from sec_rl.agents.schedules import BUYING_END, SCHEDULES, Schedule
+from sec_rl.agents.schedules import BUYING_END, FIRST_PURCHASE, SCHEDULES, Schedule
 from sec_rl.config import RunConfig
 from sec_rl.envs.action import Limits, apply_action
 from sec_rl.envs.observation import encode
@@ -56,12 +56,15 @@ def test_fixed_starts_where_it_ends_and_dense_stays_dense() -> None:
 
 
 @pytest.mark.parametrize("name", ["dense", "fixed", "cubic"])
-def test_labels_are_bought_over_the_first_third(name: str) -> None:
+def test_labels_are_bought_while_the_model_learns(name: str) -> None:
     schedule = Schedule(name, 0.3, 0.5, n_segments=30)
     path = [ratios.data for ratios in planned(schedule)]
-    assert path[0] == pytest.approx(0.1)
-    assert np.diff(path[:11]) == pytest.approx(0.02)
+    assert path[0] == pytest.approx(0.3 * FIRST_PURCHASE)
+    rises = np.diff(path[: round(30 * BUYING_END) + 1])
+    assert rises == pytest.approx(rises[0])
+    assert rises[0] > 0
     assert schedule(BUYING_END).data == path[-1] == pytest.approx(0.3)
+    assert {ratios.data for ratios in planned(replace(schedule, first_purchase=1.0))} == {0.3}
     assert {ratios.data for ratios in planned(replace(schedule, data_ratio=1.0))} == {1.0}
 
 
@@ -83,13 +86,14 @@ def driven(controller: Controller, initial: Ratios, n_segments: int) -> list[Rat
         action = controller(encode([metrics], Preference()))
         assert action.shape == (2,)
         assert (np.abs(action) <= 1.0).all()
-        now = apply_action(now, action, Limits(data_min=0.01))
+        now = apply_action(now, action, Limits(data_min=0.005))
         path.append(now)
         metrics = replace(metrics, segment=segment + 1, data_ratio=now.data, compression_ratio=now.compression)
     return path
 
 
-@given(names, st.floats(0.05, 1.0), st.floats(0.0, 0.6), st.integers(8, 40), st.integers(0, 99))
+# With fewer segments, or more to remove, a step of the cubic schedule is more than an action can do.
+@given(names, st.floats(0.05, 1.0), st.floats(0.0, 0.5), st.integers(16, 40), st.integers(0, 99))
 def test_controller_follows_the_schedule(name: str, d: float, c: float, n: int, seed: int) -> None:
     schedule = Schedule(name, d, c, seed, n)
     # The controller learns the number of segments from what it sees.
