@@ -16,6 +16,7 @@ from transformers import AutoModelForSequenceClassification, BertConfig, MPNetCo
 from sec_rl.compression.adapters import ADAPTERS, adapter_for
 from sec_rl.compression.artefact import save_weights
 from sec_rl.compression.export import build_onnx
+from sec_rl.compression.loading import load_dense
 from sec_rl.compression.shape import EncoderShape, LayerShape
 from sec_rl.compression.slim_config import SlimEncoderConfig
 from sec_rl.compression.slim_encoder import SlimEncoderForSequenceClassification
@@ -215,3 +216,9 @@ def test_saved_model_loads_in_a_fresh_process(
     assert name == expected_class
     with torch.inference_mode():
         np.testing.assert_allclose(json.loads(values), model(**batch()).logits.numpy(), atol=1e-5)
+
+
+def test_pruned_model_is_no_start_of_a_run(tmp_path: Path) -> None:
+    save_weights(pruned("bert"), tmp_path / "model")
+    with pytest.raises(InputError, match="is a pruned model; a run starts from a dense one"):
+        load_dense(str(tmp_path / "model"), ("no", "yes"), 0)

@@ -10,6 +10,7 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedTokeniz
 from transformers.utils import logging as transformers_logging
 
 from sec_rl.compression.adapters import adapter_for
+from sec_rl.compression.slim_config import SlimEncoderConfig
 from sec_rl.compression.slim_encoder import SlimEncoderForSequenceClassification
 from sec_rl.errors import InputError
 
@@ -40,11 +41,15 @@ def load_dense(
         seed: seed of the fresh classification head.
 
     Raises:
-        InputError: the encoder cannot be loaded, or its architecture has no adapter.
+        InputError: the encoder cannot be loaded, is a pruned model already, or its architecture has no adapter.
     """
     with quiet_transformers():
         try:
             stock_config = AutoConfig.from_pretrained(source, trust_remote_code=False)
+            if stock_config.model_type == SlimEncoderConfig.model_type:
+                raise InputError(
+                    f"{source!r} is a pruned model; a run starts from a dense one and prunes it."
+                )
             adapter = adapter_for(stock_config.model_type)
             stock = AutoModel.from_pretrained(
                 source, trust_remote_code=False, use_safetensors=True, dtype=torch.float32
