@@ -29,7 +29,7 @@ class RunSpec:
 
     Attributes:
         name: its folder below the benchmark's `--out`, such as ``sst2/dense-seed0``.
-        options: flags of `sec-rl run` without their dashes, and their values.
+        options: flags of `sec-rl run` without their dashes, and their values; an empty one is that of a switch.
     """
 
     name: str
@@ -37,7 +37,7 @@ class RunSpec:
 
     def arguments(self, folder: Path) -> list[str]:
         """Return the words after `sec-rl`."""
-        flags = [word for key, value in self.options.items() for word in (f"--{key}", value)]
+        flags = [word for key, value in self.options.items() for word in (f"--{key}", value) if word]
         return ["run", *flags, "--out", str(folder)]
 
 

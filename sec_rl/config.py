@@ -15,7 +15,8 @@ class TransferConfig(BaseModel):
     """Where the weights start and how fast each depth moves.
 
     Attributes:
-        warm_start: encoder to start from instead of `encoder`, such as the model folder of a dense run.
+        warm_start: encoder to start from instead of `encoder`, such as the model folder of a dense run; its head
+            stays where the classes are the same.
         layer_decay: learning rate of a layer over that of the layer above it, in (0, 1].
     """
 

@@ -11,7 +11,15 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
-from transformers import AutoModelForSequenceClassification, BertConfig, MPNetConfig, PreTrainedConfig
+from tokenizers import Tokenizer
+from tokenizers.models import WordPiece
+from transformers import (
+    AutoModelForSequenceClassification,
+    BertConfig,
+    MPNetConfig,
+    PreTrainedConfig,
+    PreTrainedTokenizerFast,
+)
 
 from sec_rl.compression.adapters import ADAPTERS, adapter_for
 from sec_rl.compression.artefact import save_weights
@@ -216,6 +224,23 @@ def test_saved_model_loads_in_a_fresh_process(
     assert name == expected_class
     with torch.inference_mode():
         np.testing.assert_allclose(json.loads(values), model(**batch()).logits.numpy(), atol=1e-5)
+
+
+@pytest.mark.parametrize("model_type", ADAPTERS)
+def test_head_stays_where_the_classes_are_the_same(tmp_path: Path, model_type: str) -> None:
+    folder = tmp_path / "model"
+    model = tiny(model_type)
+    model.config.id2label = {0: "no", 1: "yes"}
+    model.config.label2id = {"no": 0, "yes": 1}
+    save_weights(model, folder)
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    backend = Tokenizer(WordPiece({word: index for index, word in enumerate(words)}, unk_token="[UNK]"))
+    PreTrainedTokenizerFast(tokenizer_object=backend, pad_token="[PAD]", unk_token="[UNK]").save_pretrained(folder)
+    same, _ = load_dense(str(folder), ("no", "yes"), seed=1)
+    assert all(torch.equal(weight, same.state_dict()[name]) for name, weight in model.state_dict().items())
+    other, _ = load_dense(str(folder), ("yes", "no"), seed=1)
+    assert not torch.equal(other.classifier.weight, model.classifier.weight)
+    assert torch.equal(other.encoder.embeddings.word.weight, model.encoder.embeddings.word.weight)
 
 
 def test_pruned_model_is_no_start_of_a_run(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""From an encoder's folder or hub id to a dense slim model with a fresh classification head."""
+"""From an encoder's folder or hub id to a dense slim model that classifies."""
 
 from __future__ import annotations
 
@@ -6,7 +6,14 @@ import contextlib
 from collections.abc import Iterator, Sequence
 
 import torch
-from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PreTrainedConfig,
+    PreTrainedTokenizerBase,
+)
 from transformers.utils import logging as transformers_logging
 
 from sec_rl.compression.adapters import adapter_for
@@ -33,12 +40,12 @@ def quiet_transformers() -> Iterator[None]:
 def load_dense(
     source: str, label_names: Sequence[str], seed: int
 ) -> tuple[SlimEncoderForSequenceClassification, PreTrainedTokenizerBase]:
-    """Load an encoder and its tokenizer.
+    """Load an encoder and its tokenizer; a classifier of the same classes keeps its head.
 
     Args:
         source: local directory or hub id, as `resolve_encoder` gives it.
         label_names: names of the classes, in the order of their ids.
-        seed: seed of the fresh classification head.
+        seed: seed of a fresh classification head.
 
     Raises:
         InputError: the encoder cannot be loaded, is a pruned model already, or its architecture has no adapter.
@@ -49,9 +56,8 @@ def load_dense(
             if stock_config.model_type == SlimEncoderConfig.model_type:
                 raise InputError(f"{source!r} is a pruned model; a run starts from a dense one and prunes it.")
             adapter = adapter_for(stock_config.model_type)
-            stock = AutoModel.from_pretrained(
-                source, trust_remote_code=False, use_safetensors=True, dtype=torch.float32
-            )
+            auto = AutoModelForSequenceClassification if _classifies(stock_config, label_names) else AutoModel
+            stock = auto.from_pretrained(source, trust_remote_code=False, use_safetensors=True, dtype=torch.float32)
             tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False, use_fast=True)
         except (OSError, ValueError) as error:
             if isinstance(error, InputError):
@@ -72,3 +78,9 @@ def load_dense(
     if wrong or missing.unexpected_keys:
         raise InputError(f"Encoder {source!r} lacks weights: {', '.join((wrong + missing.unexpected_keys)[:5])}.")
     return model, tokenizer
+
+
+def _classifies(config: PreTrainedConfig, label_names: Sequence[str]) -> bool:
+    """Return whether a stock model was trained for these classes, in this order."""
+    classifies = any(name.endswith("ForSequenceClassification") for name in config.architectures or ())
+    return classifies and [config.id2label[index] for index in sorted(config.id2label)] == list(label_names)

@@ -17,7 +17,7 @@ _INK = "#010203"
 # Told apart by people with any colour vision, on white and on black (Okabe & Ito 2008).
 BLUE, ORANGE, GREEN, PINK = "#3b8fd0", "#e08a1e", "#1fa37a", "#cc79a7"
 # matplotlib types its keys as a literal of some three hundred names.
-_STYLE: Any = {
+STYLE: Any = {
     "svg.fonttype": "none",
     "font.family": "sans-serif",
     "font.size": 10,
@@ -89,7 +89,7 @@ def pareto_figure(
         label: what the cost is, with its unit.
         task: what the runs were trained on.
     """
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure, axes = _axes()
         percent = [100.0 * value for value in accuracies]
         ordered = sorted(front, key=lambda index: costs[index])
@@ -103,7 +103,7 @@ def pareto_figure(
         axes.set_xlabel(label)
         axes.set_ylabel("test accuracy, %")
         axes.legend(loc="best")
-        return _svg(figure, f"pareto-{task}-{label}", f"test accuracy over {label}, {task}")
+        return themed_svg(figure, f"pareto-{task}-{label}", f"test accuracy over {label}, {task}")
 
 
 def _line_figure(
@@ -115,7 +115,7 @@ def _line_figure(
     limits: tuple[float, float] | None = None,
     level: tuple[str, float] | None = None,
 ) -> str:
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure, axes = _axes()
         for text, (values, colour) in lines.items():
             axes.plot(segments, values, marker="o", color=colour, label=text)
@@ -127,7 +127,7 @@ def _line_figure(
         axes.set_xlabel("segment")
         axes.set_ylabel(label)
         axes.legend(loc="best")
-        return _svg(figure, name, f"{' and '.join(lines)} over segments")
+        return themed_svg(figure, name, f"{' and '.join(lines)} over segments")
 
 
 def _axes() -> tuple[Figure, Axes]:
@@ -138,7 +138,7 @@ def _axes() -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _svg(figure: Figure, name: str, description: str) -> str:
+def themed_svg(figure: Figure, name: str, description: str) -> str:
     buffer = io.StringIO()
     # A salt of its own keeps the ids of several plots in one page apart, and equal from run to run.
     with matplotlib.rc_context({"svg.hashsalt": name}):
