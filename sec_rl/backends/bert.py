@@ -31,6 +31,7 @@ from sec_rl.training.batching import BatchStream, TokenRows, tokenize
 from sec_rl.training.examples import ExampleSource
 from sec_rl.training.labelling import rows_in_use
 from sec_rl.training.masked_language import MaskedLanguageModel, round_as_exported
+from sec_rl.training.memory import release_memory
 from sec_rl.training.optimizer import set_rate
 from sec_rl.training.precision import resolve_precision
 from sec_rl.training.schedule import rate_at
@@ -79,6 +80,8 @@ class BertSession:
 
     def open(self) -> Metrics:
         """Load the encoder, cut the vocabulary, time this device's blocks, and score the untrained model."""
+        # Of an earlier session in this process.
+        release_memory()
         config = self.config
         self.threads = config.threads or usable_cores()
         torch.set_num_threads(self.threads)
