@@ -47,9 +47,7 @@ def load_dense(
         try:
             stock_config = AutoConfig.from_pretrained(source, trust_remote_code=False)
             if stock_config.model_type == SlimEncoderConfig.model_type:
-                raise InputError(
-                    f"{source!r} is a pruned model; a run starts from a dense one and prunes it."
-                )
+                raise InputError(f"{source!r} is a pruned model; a run starts from a dense one and prunes it.")
             adapter = adapter_for(stock_config.model_type)
             stock = AutoModel.from_pretrained(
                 source, trust_remote_code=False, use_safetensors=True, dtype=torch.float32
