@@ -22,7 +22,7 @@ from sec_rl.backends.simulator.dynamics import (
     N_STATE,
     Ensemble,
 )
-from sec_rl.backends.simulator.features import EFFORT, RISE
+from sec_rl.backends.simulator.features import EFFORT, REMOVAL
 
 # Six families of tasks tell little about a seventh: wider networks fitted them better and left-out ones worse.
 HIDDEN = 6
@@ -59,7 +59,7 @@ class _Members(nn.Module):
         level = LOWEST + (HIGHEST - LOWEST) * torch.sigmoid(x[..., 2:4] + LEVEL_OFFSET)
         fragility = nn.functional.softplus(x[..., 4:] + FRAGILITY_OFFSET)
         before = state[..., :2]
-        decay = torch.exp(-fragility * inputs[..., RISE, None])
+        decay = torch.exp(-fragility * inputs[..., REMOVAL, None])
         kept = torch.clamp(before, max=0.0) + torch.clamp(before, min=0.0) * decay
         share = 1.0 - torch.exp(-ease * inputs[..., EFFORT, None])
         return kept + share * (level - kept)

@@ -1,9 +1,9 @@
 """How a segment changes accuracy and loss: an ensemble of small networks inside a law of learning and damage.
 
-A segment first damages what was learned, in proportion to the rise of compression, and then pulls the run towards a
-level, by a share that follows from the effort of the segment::
+A segment first damages what was learned, by how much it removes of what was left of the encoder, and then pulls the
+run towards a level, by a share that follows from the effort of the segment::
 
-    kept  = before x exp(-fragility x rise)
+    kept  = before x exp(-fragility x removal)                removal: log of kept cost before over kept cost after
     share = 1 - exp(-ease x effort)
     after = kept + share x (level - kept)
 
@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sec_rl.backends.simulator.features import EFFORT, RISE
+from sec_rl.backends.simulator.features import EFFORT, REMOVAL
 
 Array = NDArray[np.float64]
 
@@ -77,7 +77,7 @@ class Ensemble:
         fragility = np.logaddexp(0.0, x[:, 4:] + FRAGILITY_OFFSET)
         before = state[:, :2]
         # What is below the majority's level was never learned.
-        kept = np.minimum(before, 0.0) + np.maximum(before, 0.0) * np.exp(-fragility * inputs[:, RISE, None])
+        kept = np.minimum(before, 0.0) + np.maximum(before, 0.0) * np.exp(-fragility * inputs[:, REMOVAL, None])
         share = 1.0 - np.exp(-ease * inputs[:, EFFORT, None])
         after: Array = kept + share * (level - kept)
         return after

@@ -18,8 +18,8 @@ FEATURE_NAMES = (
     "learning_rate",
     "compression_before",
     "compression",
-    "compression_rise",
-    "compression_fall",
+    "removal",
+    "restoration",
     "log_kept",
     "highest_compression",
     "log_labels_in_use",
@@ -36,7 +36,7 @@ FEATURE_NAMES = (
     "depth_share",
     "effort",
 )
-RISE, EFFORT = FEATURE_NAMES.index("compression_rise"), FEATURE_NAMES.index("effort")
+REMOVAL, EFFORT = FEATURE_NAMES.index("removal"), FEATURE_NAMES.index("effort")
 # Points at which a segment's learning rate is averaged.
 _POINTS = 5
 
@@ -69,7 +69,9 @@ def features(segment: Segment, tasks: TaskBatch) -> NDArray[np.float64]:
     share = 1.0 / segment.n_segments
     progress = segment.index * share
     points = progress[:, None] + share[:, None] * (np.arange(_POINTS) + 0.5) / _POINTS
-    step = segment.compression - segment.compression_before
+    # What a removal costs depends on how much of what was left it takes: from 0.9 to 0.95 goes half of it.
+    log_kept = _log_kept(segment.compression)
+    step = _log_kept(segment.compression_before) - log_kept
     columns = (
         progress,
         share,
@@ -78,7 +80,7 @@ def features(segment: Segment, tasks: TaskBatch) -> NDArray[np.float64]:
         segment.compression,
         np.maximum(step, 0.0),
         np.minimum(step, 0.0),
-        np.log(1.0 - np.minimum(segment.compression, 0.97)),
+        log_kept,
         segment.highest_compression,
         np.log(np.maximum(segment.data * tasks.pool_size, 1.0)),
         segment.label_fraction,
@@ -95,6 +97,10 @@ def features(segment: Segment, tasks: TaskBatch) -> NDArray[np.float64]:
         learning_speed(tasks.dense_area) * _effort_share(progress, share),
     )
     return np.stack(columns, axis=1)
+
+
+def _log_kept(compression: Lanes) -> Lanes:
+    return np.log(1.0 - np.minimum(compression, 0.97))
 
 
 def learning_speed(dense_area: Lanes) -> Lanes:

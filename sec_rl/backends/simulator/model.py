@@ -15,7 +15,7 @@ from safetensors.numpy import load_file, save_file
 
 from sec_rl.backends.simulator.curves import CostCurves
 from sec_rl.backends.simulator.dynamics import N_ANSWERS, N_STATE, Ensemble
-from sec_rl.backends.simulator.features import FEATURE_NAMES
+from sec_rl.backends.simulator.features import FEATURE_NAMES, REMOVAL
 from sec_rl.backends.simulator.tasks import TaskBatch
 from sec_rl.errors import InputError
 from sec_rl.run_folder import write_atomically
@@ -29,7 +29,7 @@ class Noise:
     """Residual noise of a segment: its logarithm is linear in a few features.
 
     Attributes:
-        weights: (2, 4) for relative accuracy and loss: constant, learning rate, rise of compression, what is missing
+        weights: (2, 4) for relative accuracy and loss: constant, learning rate, removal, what is missing
             to the dense level.
     """
 
@@ -49,8 +49,7 @@ class Noise:
 def noise_basis(inputs: NDArray[np.float64], accuracy: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return what the noise's logarithm is linear in, (lanes, 4)."""
     rate = inputs[:, FEATURE_NAMES.index("learning_rate")]
-    rise = inputs[:, FEATURE_NAMES.index("compression_rise")]
-    return np.stack([np.ones(len(rate)), rate, rise, np.clip(1.0 - accuracy, 0.0, 1.0)], axis=1)
+    return np.stack([np.ones(len(rate)), rate, inputs[:, REMOVAL], np.clip(1.0 - accuracy, 0.0, 1.0)], axis=1)
 
 
 @dataclass(frozen=True)
