@@ -7,19 +7,18 @@ PyTorch, int8 of the dense model and both artefacts alternate in one comparison.
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from benchmarks.clock import Latencies, clocked, p50_ms, worst_spread
+from benchmarks.console import exit_with, say, verdict
 from benchmarks.estimates import Criterion, estimate
 from benchmarks.options import Options, parse_options
 from benchmarks.runs import RunSpec, read_result, run_all
 from benchmarks.writing import markdown_table, write_results
 from sec_rl.encoders import resolve_encoder
-from sec_rl.errors import SecRlError
 from sec_rl.measurement.latency import LatencySettings, LatencyTarget
 
 VARIANTS = {
@@ -149,11 +148,6 @@ def summary(rows: Sequence[dict[str, Any]], tasks: Sequence[str]) -> str:
     return markdown_table(header, lines)
 
 
-def say(line: str) -> None:
-    """Print a line of progress."""
-    print(line, file=sys.stderr, flush=True)
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run, time, judge and write; returns the exit code (1: a criterion failed)."""
     options = parse_options(
@@ -175,14 +169,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     data = {"rows": rows, "latencies": timed}
     table = summary(rows, options.tasks)
     write_results(options, "The controlled run", tables=[table], criteria=criteria, notes=notes, data=data)
-    print(table)
-    for criterion in criteria:
-        print(criterion.line())
-    return int(not all(criterion.passed for criterion in criteria))
+    return verdict(table, criteria)
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except SecRlError as problem:
-        sys.exit(f"error: {problem}")
+    exit_with(main)

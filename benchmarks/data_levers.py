@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import itertools
-import sys
 from collections.abc import Sequence
 from typing import Any
 
+from benchmarks.console import exit_with, say, verdict
 from benchmarks.estimates import Criterion, estimate
 from benchmarks.options import Options, parse_options
 from benchmarks.runs import BenchmarkError, RunSpec, read_result, run_all
 from benchmarks.writing import markdown_table, write_results
-from sec_rl.errors import SecRlError
 
 _THIRTY = {"data-ratio": "0.3"}
 VARIANTS: dict[str, dict[str, str]] = {
@@ -131,9 +130,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         tasks=("sst2", "trec6"),
         arguments=arguments,
     )
-    run_all(
-        specs(options), options.out, lambda line: print(line, file=sys.stderr, flush=True), workers=options.workers
-    )
+    run_all(specs(options), options.out, say, workers=options.workers)
     found = rows(options)
     criteria = judge(found)
     table = summary(found)
@@ -143,14 +140,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "random; where all are chosen at random, they are all there from the start."
     ]
     write_results(options, "Data levers", tables=[table], criteria=criteria, notes=notes, data={"rows": found})
-    print(table)
-    for criterion in criteria:
-        print(criterion.line())
-    return int(not all(criterion.passed for criterion in criteria))
+    return verdict(table, criteria)
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except SecRlError as problem:
-        sys.exit(f"error: {problem}")
+    exit_with(main)

@@ -36,6 +36,11 @@ class Estimate:
             return f"{self.mean:.{digits}f}"
         return f"{self.mean:.{digits}f} [{self.low:.{digits}f}, {self.high:.{digits}f}]"
 
+    def times(self, factor: float) -> Estimate:
+        """Return the estimate in another unit; `factor` is above 0."""
+        low, high = (None if end is None else factor * end for end in (self.low, self.high))
+        return Estimate(factor * self.mean, low, high, tuple(factor * value for value in self.values))
+
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-ready mapping."""
         return {"mean": self.mean, "low": self.low, "high": self.high, "values": list(self.values)}

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, replace
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.clock import clocked, p50_ms, worst_spread
+from benchmarks.console import exit_with, say, verdict
 from benchmarks.estimates import Criterion, estimate
 from benchmarks.options import Options, parse_options
 from benchmarks.prepared import Prepared, prepare
@@ -25,7 +25,6 @@ from sec_rl.agents.collect import measure_table
 from sec_rl.agents.episode_plan import EpisodeSpec
 from sec_rl.agents.shipped import shipped_traces
 from sec_rl.envs.utility import utility
-from sec_rl.errors import SecRlError
 from sec_rl.measurement.latency import LatencySettings, LatencyTarget
 from sec_rl.values import Metrics, Preference
 
@@ -173,11 +172,6 @@ def summary(rows: Sequence[dict[str, Any]], tasks: Sequence[str]) -> str:
     return markdown_table(header, lines)
 
 
-def say(line: str) -> None:
-    """Print a line of progress."""
-    print(line, file=sys.stderr, flush=True)
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Prepare, run, time, judge and write; returns the exit code (1: a criterion failed)."""
     options = parse_options(
@@ -199,7 +193,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     rows, spread = rows_of(options)
     criteria = judge(rows)
     notes = [
-        f"A run: {POOL_SIZE} texts in the pool, {options.passes or PASSES} example passes, {N_SEGMENTS} segments; "
+        f"A run: {POOL_SIZE} texts in the pool, {options.passes or PASSES} example passes with two classes (more "
+        f"with more, see `budget_for`), {N_SEGMENTS} segments; "
         "the family of the task was left out of episodes, simulator, policy and the grid.",
         f"Latency: batch 32, 32 tokens, against dense int8; worst spread of block medians {spread:.2f}.",
         "Utility counts accuracy from the dense run of the same task and seed.",
@@ -215,14 +210,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         over=over,
         data={"rows": rows},
     )
-    print(table)
-    for criterion in criteria:
-        print(criterion.line())
-    return int(not all(criterion.passed for criterion in criteria))
+    return verdict(table, criteria)
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except SecRlError as problem:
-        sys.exit(f"error: {problem}")
+    exit_with(main)

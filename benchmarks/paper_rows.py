@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 from scipy import stats
 
 from benchmarks.clock import Latencies, clocked, p50_ms
-from benchmarks.estimates import Criterion, estimate
+from benchmarks.estimates import Criterion, Estimate, estimate
 from benchmarks.options import Options
 from benchmarks.paper_arms import ALL_ARMS, BASELINE, SEC, SEQUENTIAL, data_stage, run_name
 from benchmarks.paper_figures import Curve
@@ -86,78 +86,70 @@ def row(options: Options, task: str, name: str, seed: int, latencies: Latencies)
     }
 
 
+# Column, words, whom the combination is compared with, and the most that its ratio to them may be; of accuracy, the
+# most points that it may lose to them.
+_LIMITS = (
+    ("size_bytes", "bytes over the baseline's", BASELINE, 0.15),
+    ("latency_ms", "latency over the baseline's", BASELINE, 0.17),
+    ("accuracy", "points lost to the baseline", BASELINE, 0.5),
+    ("perplexity", "perplexity over the baseline's", BASELINE, 1.0),
+    ("accuracy", "points lost to the sequence", SEQUENTIAL, 0.0),
+    ("size_bytes", "bytes over the sequence's", SEQUENTIAL, 1.0),
+    ("latency_ms", "latency over the sequence's", SEQUENTIAL, 1.0),
+)
 _COLUMNS = ("accuracy", "perplexity", "train_seconds", "size_bytes", "latency_ms", "label_fraction")
 
 
 def arm_rows(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return one entry per arm: every column's mean and interval, and the paired test against the baseline."""
+    """Return one entry per arm: an `Estimate` per column, and the paired test against the baseline."""
     found = []
     baseline = [r["accuracy"] for r in rows if r["arm"] == BASELINE]
     for name in ALL_ARMS:
         mine = [r for r in rows if r["arm"] == name]
         entry: dict[str, Any] = {"arm": name, "technique": ALL_ARMS[name].technique, "format": ALL_ARMS[name].format}
-        entry |= {key: estimate([r[key] for r in mine]).to_dict() for key in _COLUMNS}
+        entry |= {key: estimate([r[key] for r in mine]) for key in _COLUMNS}
         reached = [r for r in mine if r["seconds_to_baseline"] is not None]
         for key in ("seconds_to_baseline", "passes_to_baseline"):
-            entry[key] = estimate([r[key] for r in reached]).to_dict() if len(reached) == len(mine) else None
+            entry[key] = estimate([r[key] for r in reached]) if len(reached) == len(mine) else None
         entry["seeds_that_reached_the_baseline"] = len(reached)
         gains = np.array([r["accuracy"] for r in mine]) - np.array(baseline)
         tested = len(gains) > 1 and bool(np.ptp(gains) > 0.0)
-        entry["accuracy_gain"] = estimate(gains.tolist()).to_dict()
+        entry["accuracy_gain"] = estimate(gains.tolist())
         entry["paired_t_test_p"] = float(stats.ttest_1samp(gains, 0.0).pvalue) if tested else None
         entry["seeds"] = len(mine)
         found.append(entry)
     return found
 
 
+def json_ready(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an entry of `arm_rows` with its estimates as mappings."""
+    return {key: value.to_dict() if isinstance(value, Estimate) else value for key, value in entry.items()}
+
+
 def judge(rows: Sequence[dict[str, Any]]) -> list[Criterion]:
     """Return what the combination has to reach against the baseline, and its difference to the sequence."""
-    values = {(r["arm"], r["seed"]): r for r in rows}
-    seeds = sorted({r["seed"] for r in rows})
-
-    def paired(key: str, other: str, *, ratio: bool) -> list[float]:
-        mine, theirs = ([float(values[arm, seed][key]) for seed in seeds] for arm in (SEC, other))
-        return [a / b if ratio else 100.0 * (b - a) for a, b in zip(mine, theirs, strict=True)]
-
-    labels = estimate([values[SEC, seed]["label_fraction"] for seed in seeds])
-    return [
-        Criterion(
-            "sec, bytes over the baseline's", estimate(paired("size_bytes", BASELINE, ratio=True)), "at most", 0.15
-        ),
-        Criterion(
-            "sec, latency over the baseline's", estimate(paired("latency_ms", BASELINE, ratio=True)), "at most", 0.17
-        ),
-        Criterion("sec, share of the labels", labels, "at most", 0.5),
-        Criterion(
-            "sec, points lost to the baseline", estimate(paired("accuracy", BASELINE, ratio=False)), "at most", 0.5
-        ),
-        Criterion(
-            "sec, perplexity over the baseline's",
-            estimate(paired("perplexity", BASELINE, ratio=True)),
-            "at most",
-            1.0,
-        ),
-        Criterion(
-            "sec, points lost to the sequence", estimate(paired("accuracy", SEQUENTIAL, ratio=False)), "at most", 0.0
-        ),
-        Criterion(
-            "sec, bytes over the sequence's", estimate(paired("size_bytes", SEQUENTIAL, ratio=True)), "at most", 1.0
-        ),
-        Criterion(
-            "sec, latency over the sequence's", estimate(paired("latency_ms", SEQUENTIAL, ratio=True)), "at most", 1.0
-        ),
-    ]
+    sec = {r["seed"]: r for r in rows if r["arm"] == SEC}
+    labels = estimate([r["label_fraction"] for r in sec.values()])
+    criteria = [Criterion("sec, share of the labels", labels, "at most", 0.5)]
+    for column, words, other, limit in _LIMITS:
+        pairs = [(sec[r["seed"]], r) for r in rows if r["arm"] == other]
+        found = [
+            100.0 * (theirs[column] - mine[column]) if column == "accuracy" else mine[column] / theirs[column]
+            for mine, theirs in pairs
+        ]
+        criteria.append(Criterion(f"sec, {words}", estimate(found), "at most", limit))
+    return criteria
 
 
 def curves(options: Options, task: str) -> dict[str, Curve]:
     """Return validation accuracy over epochs of every arm that trains on its own."""
+    baseline = read_result(options.out / run_name(task, BASELINE, options.seeds[0]))
+    pool = baseline["labels_bought"] / baseline["label_fraction"]
     found = {}
     for name, arm in ALL_ARMS.items():
         if arm.training is not None:
             continue
         paths = [trajectory(stages(options, task, name, seed)) for seed in options.seeds]
-        result = read_result(options.out / run_name(task, BASELINE, options.seeds[0]))
-        pool = result["labels_bought"] / result["label_fraction"]
         epochs = np.array([point["passes"] for point in paths[0]]) / pool
         found[name] = Curve(epochs, np.array([[point["accuracy"] for point in path] for path in paths]))
     return found

@@ -8,19 +8,18 @@ against each other. Training cost is the time until validation first shows the a
 from __future__ import annotations
 
 import datetime
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from benchmarks.clock import worst_spread
+from benchmarks.console import exit_with, say, verdict
 from benchmarks.options import Options, parse_options
 from benchmarks.paper_arms import ALL_ARMS, BASELINE, DATA_ARMS, best_data_arm, run_name, sequential_specs, specs
 from benchmarks.paper_figures import write_figures
-from benchmarks.paper_rows import arm_rows, curves, judge, row, time_task
+from benchmarks.paper_rows import arm_rows, curves, json_ready, judge, row, time_task
 from benchmarks.runs import read_result, run_all
 from benchmarks.writing import markdown_table, write_results
-from sec_rl.errors import SecRlError
 from sec_rl.measurement.machine import describe_machine
 
 PASSES = 6_000
@@ -53,19 +52,18 @@ def summary(entries: Sequence[dict[str, Any]]) -> str:
     ]
     lines = []
     for entry in entries:
-        reached = entry["seconds_to_baseline"]
-        p = entry["paired_t_test_p"]
+        reached, p = entry["seconds_to_baseline"], entry["paired_t_test_p"]
         lines.append(
             [
                 entry["arm"],
-                "not reached" if reached is None else _text(reached, 0),
-                _text(entry["train_seconds"], 0),
-                _text(entry["size_bytes"], 1, 1e-6),
-                _text(entry["latency_ms"], 1),
-                _text(entry["accuracy"], 2, 100.0),
+                "not reached" if reached is None else reached.text(0),
+                entry["train_seconds"].text(0),
+                entry["size_bytes"].times(1e-6).text(1),
+                entry["latency_ms"].text(1),
+                entry["accuracy"].times(100.0).text(2),
                 "" if p is None else f"{p:.2f}",
-                _text(entry["perplexity"], 2),
-                _text(entry["label_fraction"], 2),
+                entry["perplexity"].text(2),
+                entry["label_fraction"].text(2),
             ]
         )
     return markdown_table(header, lines)
@@ -83,20 +81,20 @@ def paper_table(entries: Sequence[dict[str, Any]]) -> str:
             [
                 name,
                 f"{float(size) / float(base[1]):.3f}" if size else "",
-                f"{mine['size_bytes']['mean'] / ours[BASELINE]['size_bytes']['mean']:.3f}",
+                f"{mine['size_bytes'].mean / ours[BASELINE]['size_bytes'].mean:.3f}",
                 f"{float(latency) / float(base[2]):.3f}" if latency else "",
-                f"{mine['latency_ms']['mean'] / ours[BASELINE]['latency_ms']['mean']:.3f}",
+                f"{mine['latency_ms'].mean / ours[BASELINE]['latency_ms'].mean:.3f}",
                 f"{float(accuracy) - float(base[3]):+.1f}",
-                f"{100.0 * mine['accuracy_gain']['mean']:+.2f}",
+                f"{100.0 * mine['accuracy_gain'].mean:+.2f}",
                 perplexity,
-                f"{mine['perplexity']['mean']:.2f}",
+                f"{mine['perplexity'].mean:.2f}",
             ]
         )
     return markdown_table(header, lines)
 
 
-def reproduce(options: Options, task: str) -> bool:
-    """Run, time, judge and write one task; returns whether every criterion is kept."""
+def reproduce(options: Options, task: str) -> int:
+    """Run, time, judge and write one task; returns the exit code (1: a criterion failed)."""
     passes = options.passes or PASSES
     run_all(specs(options, task, passes), options.out, say, workers=options.workers)
     validation = {
@@ -124,7 +122,7 @@ def reproduce(options: Options, task: str) -> bool:
         options, name=options.name if task == options.tasks[0] else f"{options.name}-{task}", tasks=(task,)
     )
     data = {
-        "rows": entries,
+        "rows": [json_ready(entry) for entry in entries],
         "runs": rows,
         "versions": describe_machine(options.threads)["versions"],
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
@@ -133,10 +131,7 @@ def reproduce(options: Options, task: str) -> bool:
     tables = [summary(entries), paper_table(entries), picture]
     write_results(named, f"The paper's tables, {task}", tables=tables, criteria=criteria, notes=notes, data=data)
     write_figures(curves(options, task), task, options.results / named.name, options.command, notes[:1])
-    print(tables[0])
-    for criterion in criteria:
-        print(criterion.line())
-    return all(criterion.passed for criterion in criteria)
+    return verdict(tables[0], criteria)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -144,24 +139,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse_options(
         "paper_tables", "The paper's arms, really trained.", tasks=("sst2", "trec6", "mrpc"), arguments=arguments
     )
-    kept = [reproduce(options, task) for task in options.tasks]
-    return int(not all(kept))
-
-
-def _text(found: Mapping[str, Any], digits: int, scale: float = 1.0) -> str:
-    mean, low, high = (None if found[key] is None else scale * found[key] for key in ("mean", "low", "high"))
-    if low is None or high is None or low == high:
-        return f"{mean:.{digits}f}"
-    return f"{mean:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
-
-
-def say(line: str) -> None:
-    """Print a line of progress."""
-    print(line, file=sys.stderr, flush=True)
+    return max([reproduce(options, task) for task in options.tasks])
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except SecRlError as problem:
-        sys.exit(f"error: {problem}")
+    exit_with(main)

@@ -7,19 +7,18 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import sys
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from benchmarks.clock import Latencies, clocked, p50_ms, worst_spread
+from benchmarks.console import exit_with, say
 from benchmarks.controlled_run import FP32, labels_of, run_name, specs
 from benchmarks.estimates import estimate
 from benchmarks.options import Options, parse_options
 from benchmarks.runs import read_result, run_all
 from benchmarks.writing import markdown_table, write_results
-from sec_rl.errors import SecRlError
 from sec_rl.measurement.latency import LatencySettings, LatencyTarget
 
 ARTEFACT = "cubic-0.5"
@@ -162,11 +161,6 @@ def summary(found: Sequence[dict[str, Any]], tasks: Sequence[str]) -> str:
     return markdown_table(header, lines)
 
 
-def say(line: str) -> None:
-    """Print a line of progress."""
-    print(line, file=sys.stderr, flush=True)
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run, build, time and write; returns the exit code."""
     options = parse_options(
@@ -202,7 +196,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except SecRlError as problem:
-        sys.exit(f"error: {problem}")
+    exit_with(main)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmarks.console import exit_with, say, verdict
 from benchmarks.estimates import Criterion, Estimate, estimate
 from benchmarks.options import Options, parse_options
 from benchmarks.runs import SEC_RL, RunSpec, read_result, run_all
@@ -131,23 +131,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         notes=notes,
         data={"rows": rows, "targets": targets},
     )
-    print(table)
-    for criterion in criteria:
-        print(criterion.line())
-    return int(not all(criterion.passed for criterion in criteria))
+    return verdict(table, criteria)
 
 
 def _p50(result: dict[str, Any]) -> float:
     return float(result["latency_ms"]["batch32"]["p50"])
 
 
-def say(line: str) -> None:
-    """Print a line of progress."""
-    print(line, file=sys.stderr, flush=True)
-
-
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except SecRlError as problem:
-        sys.exit(f"error: {problem}")
+    exit_with(main)

@@ -15,13 +15,13 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.console import exit_with
 from benchmarks.estimates import Criterion, Estimate, estimate
 from benchmarks.options import Options, parse_options
 from benchmarks.runs import BenchmarkError
 from benchmarks.throughput_recipes import BATCH_SIZE, MAX_LENGTH, RECIPES, flops_per_example
 from benchmarks.writing import markdown_table, write_results
 from sec_rl.encoders import resolve_encoder
-from sec_rl.errors import SecRlError
 from sec_rl.measurement.machine import supports_bf16
 from sec_rl.training.precision import Precision, resolve_precision
 
@@ -181,7 +181,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except SecRlError as problem:
-        sys.exit(f"error: {problem}")
+    exit_with(main)

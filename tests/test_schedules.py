@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from sec_rl.agents.controllers import Controller, ScheduleController
@@ -92,8 +92,7 @@ def driven(controller: Controller, initial: Ratios, n_segments: int) -> list[Rat
     return path
 
 
-# With fewer segments, or more to remove, a step of the cubic schedule is more than an action can do.
-@given(names, st.floats(0.05, 1.0), st.floats(0.0, 0.5), st.integers(16, 40), st.integers(0, 99))
+@given(names, st.floats(0.05, 1.0), st.floats(0.0, 0.6), st.integers(8, 40), st.integers(0, 99))
 def test_controller_follows_the_schedule(name: str, d: float, c: float, n: int, seed: int) -> None:
     schedule = Schedule(name, d, c, seed, n)
     # The controller learns the number of segments from what it sees.
@@ -101,7 +100,10 @@ def test_controller_follows_the_schedule(name: str, d: float, c: float, n: int, 
     controller.reset(seed)
     path = driven(controller, replace(controller, schedule=schedule).initial_ratios(), n)
     wanted = planned(schedule)
-    assert np.abs(np.diff([ratios.compression for ratios in wanted])).max(initial=0.0) <= 0.25
+    step = np.abs(np.diff([ratios.compression for ratios in wanted])).max(initial=0.0)
+    # With few segments and much to remove, the cubic schedule asks for more than an action can do, see below.
+    assert step <= 0.25 or (name == "cubic" and (n < 16 or c > 0.5))
+    assume(step <= 0.25)
     for found, ratios in zip(path, wanted, strict=True):
         assert found.data == pytest.approx(ratios.data, abs=1e-5)
         assert found.compression == pytest.approx(ratios.compression, abs=1e-5)

@@ -390,9 +390,10 @@ def train(
     from sec_rl.cli.printing import TrainingPrinter
 
     real = _real_task(backend, task, passes)
-    if quick:
-        steps = steps or (QUICK_REAL_STEPS if real else QUICK_STEPS)
-        passes = passes or (QUICK_PASSES if real else None)
+    if quick and steps is None:
+        steps = QUICK_REAL_STEPS if real else QUICK_STEPS
+    if quick and real and passes is None:
+        passes = QUICK_PASSES
     printer = TrainingPrinter(quiet=quiet)
     learned = learn(
         out,

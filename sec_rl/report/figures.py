@@ -139,6 +139,13 @@ def _axes() -> tuple[Figure, Axes]:
 
 
 def themed_svg(figure: Figure, name: str, description: str) -> str:
+    """Return a figure drawn under `STYLE` as SVG text that takes on a page's colours.
+
+    Args:
+        figure: what is drawn.
+        name: unique in its page.
+        description: for readers who do not see it.
+    """
     buffer = io.StringIO()
     # A salt of its own keeps the ids of several plots in one page apart, and equal from run to run.
     with matplotlib.rc_context({"svg.hashsalt": name}):
