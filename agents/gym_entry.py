@@ -67,7 +67,7 @@ def make_synergy(
 
 
 def _bert(config: RunConfig) -> OpenSession:
-    task = load_task(config.task, seed=config.seed)
+    task = load_task(config.task, seed=config.seed, text=config.text, text_pair=config.text_pair, label=config.label)
 
     def opener(seed: int) -> OpenedSession:
         session = BertSession(config.model_copy(update={"seed": seed}), task)

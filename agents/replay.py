@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from sec_rl.agents.run import OnSegment, run
+from sec_rl.agents.run import OnSegment, OnTask, run
 from sec_rl.config import RunConfig
 from sec_rl.values import Preference
 
@@ -19,30 +19,38 @@ def replay(
     target_speedup: float | None = None,
     target_size_ratio: float | None = None,
     max_accuracy_drop: float | None = None,
+    text: str | None = None,
+    text_pair: str | None = None,
+    label: str | None = None,
     passes: int | None = None,
     dense_reference: str = "none",
     threads: int | None = None,
     seed: int = 0,
     overwrite: bool = False,
     resume: bool = False,
+    on_task: OnTask | None = None,
     on_segment: OnSegment | None = None,
 ) -> dict[str, Any]:
     """Fine-tune an encoder on a task, steered by a policy, and measure the small model that comes out.
 
     Args:
-        task: packaged name, folder, or `hub:NAME[/CONFIG]`.
+        task: packaged name, folder, csv, jsonl or parquet file, or `hub:NAME[/CONFIG]`.
         out: run folder to create; `out/model` is the artefact.
         policy: policy folder; None: the one that ships with the package.
         encoder: packaged name, local directory, or hub id.
         target_speedup: dense fp32 latency over the model's to reach at batch 32, at least 1; None: no target.
         target_size_ratio: bytes of the model over those of the dense fp32 model to reach, in (0, 1]; None: no target.
         max_accuracy_drop: points of accuracy, in [0, 100], that may be lost against dense; None: no limit.
+        text: column of the texts; None: `text`, or what is told by its name.
+        text_pair: column of the second texts of pairs; None: `text_pair`, or told with `text`.
+        label: column of the labels; None: `label`, or what is told by its name.
         passes: budget of example passes; None: three epochs of the pool, between 3,200 and 24,000.
         dense_reference: `none`, `train` (a dense model with the same passes, too), or the folder of such a run.
         threads: of torch and onnxruntime; None: every core this process may use.
         seed: of every generator.
         overwrite: replace an earlier run in `out`.
         resume: go on with an interrupted run in `out`, bit for bit.
+        on_task: called with the checked task before anything is trained.
         on_segment: called with the metrics and the structure after opening and after each segment.
 
     Returns:
@@ -55,6 +63,9 @@ def replay(
     """
     config = RunConfig(
         task=task,
+        text=text,
+        text_pair=text_pair,
+        label=label,
         encoder=encoder,
         schedule="policy",
         policy=None if policy is None else str(policy),
@@ -66,4 +77,4 @@ def replay(
         threads=threads,
         seed=seed,
     )
-    return run(config, Path(out), overwrite=overwrite, resume=resume, on_segment=on_segment)
+    return run(config, Path(out), overwrite=overwrite, resume=resume, on_task=on_task, on_segment=on_segment)

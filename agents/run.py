@@ -45,6 +45,7 @@ from sec_rl.values import Metrics, Preference, Ratios
 # What a state holds besides session and drive.
 _ABOUT = ("table", "format_speedup", "opening_seconds", "scored_seconds")
 
+OnTask = Callable[[Task], None]
 OnSegment = Callable[[Metrics, dict[str, Any]], None]
 
 
@@ -80,6 +81,7 @@ def run(
     *,
     overwrite: bool = False,
     resume: bool = False,
+    on_task: OnTask | None = None,
     on_segment: OnSegment | None = None,
 ) -> dict[str, Any]:
     """Train under a schedule or a policy, export, and measure what was exported.
@@ -93,6 +95,7 @@ def run(
         overwrite: replace an earlier run in `out`.
         resume: go on with an interrupted run in `out`: the same trajectory and weights, bit for bit on one machine,
             as if it had never stopped. A finished run is returned as it is.
+        on_task: called with the checked task before anything is trained.
         on_segment: called with the metrics and the structure after opening and after each segment.
 
     Returns:
@@ -109,7 +112,7 @@ def run(
         if (out / RESULT).exists():
             return read_result(out)
     saved = saved_state(out) if resume else None
-    opened = _open(config, saved, resolved)
+    opened = _open(config, saved, resolved, on_task)
     with open_run_folder(out, overwrite=overwrite or resume, resume=saved is not None) as folder:
         if resolved is None or saved is None:
             known = {"passes": opened.session.budget, "precision": opened.session.precision}
@@ -131,10 +134,14 @@ def run(
     return result
 
 
-def _open(config: RunConfig, saved: dict[str, Any] | None, resolved: dict[str, Any] | None) -> _OpenRun:
+def _open(
+    config: RunConfig, saved: dict[str, Any] | None, resolved: dict[str, Any] | None, on_task: OnTask | None
+) -> _OpenRun:
     """Open the session of a run; of one that is resumed, with the table and the settings it had."""
     started = time.perf_counter()
-    task = load_task(config.task, seed=config.seed)
+    task = load_task(config.task, seed=config.seed, text=config.text, text_pair=config.text_pair, label=config.label)
+    if on_task is not None:
+        on_task(task)
     reference = read_reference(config)
     controller, initial = _controller(config)
     session = BertSession(config, task)

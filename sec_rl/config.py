@@ -47,7 +47,10 @@ class RunConfig(BaseModel):
     """One controlled run.
 
     Attributes:
-        task: packaged name, folder, or `hub:NAME[/CONFIG]`.
+        task: packaged name, folder, csv, jsonl or parquet file, or `hub:NAME[/CONFIG]`.
+        text: column of the texts; None: `text`, or what is told by its name.
+        text_pair: column of the second texts of pairs; None: `text_pair`, or told with `text`.
+        label: column of the labels; None: `label`, or what is told by its name.
         encoder: packaged name, local directory, or hub id.
         schedule: what drives the run.
         policy: folder of the policy that drives it, with the schedule `policy` only; None: the shipped one.
@@ -77,6 +80,9 @@ class RunConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     task: str
+    text: str | None = None
+    text_pair: str | None = None
+    label: str | None = None
     encoder: str = "minilm-l6"
     schedule: Schedule = "cubic"
     policy: str | None = None

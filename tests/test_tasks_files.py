@@ -310,6 +310,50 @@ def test_columns_left_out_are_noted(tmp_path: Path) -> None:
     assert load_task(str(tmp_path)).notes == ("Columns left out: 'id', 'text_par'.",)
 
 
+def stars(n: int = N_TRAIN) -> list[Row]:
+    """Return rows of a table that nobody made for this package."""
+    return [{"id": i, "Review": f"text {i}", "title": f"title {i}", "stars": (1, 5)[i % 2]} for i in range(n)]
+
+
+@pytest.mark.parametrize("suffix", sorted(WRITERS))
+def test_one_file_is_a_task_whose_columns_are_told(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"mine.{suffix}"
+    WRITERS[suffix](path, stars())
+    task = load_task(str(path))
+    assert len(task.train) + len(task.validation) + len(task.test) == N_TRAIN
+    assert task.label_names == ("1", "5")
+    assert task.train.texts[0].startswith("text")
+    assert task.notes[0] == "Columns told by their names: 'Review' is text, 'stars' is label."
+    assert "Columns left out: 'id', 'title'." in task.notes
+
+
+@pytest.mark.parametrize("suffix", sorted(WRITERS))
+def test_columns_are_what_the_user_names(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"mine.{suffix}"
+    WRITERS[suffix](path, [row | {"label": "x", "mood": ("sad", "glad")[row["id"] % 2]} for row in stars()])
+    task = load_task(str(path), text="title", text_pair="Review", label="mood")
+    assert task.label_names == ("glad", "sad")
+    assert task.train.pairs is not None
+    assert task.train.texts[0].startswith("title")
+    assert not any("told" in note for note in task.notes)
+    # What is named switches off what would be told, and the rest still is.
+    assert load_task(str(path), text="title", label="stars").train.pairs is None
+    assert "'stars' is label" not in " ".join(load_task(str(path), label="mood").notes)
+    with pytest.raises(InputError, match=r"has no column 'reviews' .*is it 'Review'"):
+        load_task(str(path), text="reviews")
+    with pytest.raises(InputError, match="one column cannot be two of"):
+        load_task(str(path), text="Review", label="Review")
+
+
+def test_a_bad_row_is_found_under_the_name_that_the_file_gives_it(tmp_path: Path) -> None:
+    write_csv(tmp_path / "mine.csv", stars(), extra="9,text,title,\n")
+    assert "mine.csv row 65 (line 66) column 'stars' is missing" in refusal(tmp_path / "mine.csv")
+    (tmp_path / "mine.tsv").write_text("text\tlabel\n")
+    assert "is no .parquet, .csv, .jsonl file" in refusal(tmp_path / "mine.tsv")
+    with pytest.raises(InputError, match="is packaged; its columns need no names"):
+        load_task("sms-spam", text="review")
+
+
 # Any text that a file can hold: no surrogates, and not the words that csv readers take for a missing value.
 texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30).filter(
     lambda text: text.strip() and text not in MISSING_MARKS

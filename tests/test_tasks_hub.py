@@ -10,7 +10,8 @@ from datasets import ClassLabel, Dataset, Features, Value
 
 from sec_rl.errors import InputError
 from sec_rl.tasks import load_task
-from sec_rl.tasks.hub import candidates, tell_columns
+from sec_rl.tasks.columns import find_columns
+from sec_rl.tasks.hub import candidates
 
 CONFIGS = """---
 configs:
@@ -86,7 +87,7 @@ def test_bad_rows_are_named(tmp_path: Path) -> None:
 
 def test_columns_that_cannot_be_told_are_listed(tmp_path: Path) -> None:
     (tmp_path / "train.jsonl").write_text('{"a": "x", "b": 1}\n{"a": "y", "b": 0}\n')
-    with pytest.raises(InputError, match="no text and label column can be told among 'a', 'b'"):
+    with pytest.raises(InputError, match=r"has no column 'text' \(its columns: 'a', 'b'\); --text"):
         load_task(f"hub:{tmp_path}")
 
 
@@ -129,5 +130,5 @@ def test_what_a_name_can_mean(name: str, expected: list[tuple[str, str | None]])
 )
 def test_columns_are_told_by_name(there: list[str], expected: tuple[str, str | None, str]) -> None:
     text, pair, label = expected
-    assert tell_columns(there) == {"text": text} | ({"text_pair": pair} if pair else {}) | {"label": label}
-    assert tell_columns(there[:1]) is None
+    assert find_columns("x", there) == {"text": text} | ({"text_pair": pair} if pair else {}) | {"label": label}
+    assert isinstance(find_columns("x", there[:1]), str)

@@ -69,20 +69,25 @@ def run(
     from sec_rl.cli.printing import RunPrinter
 
     printer = RunPrinter(quiet=quiet)
-    result = run_one(config, out, overwrite=overwrite, resume=resume, on_segment=printer.segment)
+    result = run_one(
+        config, out, overwrite=overwrite, resume=resume, on_task=printer.task, on_segment=printer.segment
+    )
     printer.result(out, result)
 
 
 @app.command
 def replay(
-    *,
     task: str,
+    *,
     out: Path,
     policy: Path | None = None,
     encoder: str = "minilm-l6",
     target_speedup: float | None = None,
     target_size_ratio: float | None = None,
     max_accuracy_drop: float | None = None,
+    text: str | None = None,
+    text_pair: str | None = None,
+    label: str | None = None,
     passes: int | None = None,
     dense_reference: str = "none",
     threads: int | None = None,
@@ -96,10 +101,12 @@ def replay(
 
     Example: sec-rl replay --task movie-reviews --target-speedup 8 --out runs/fast
 
+    Example: sec-rl replay mine.csv --text review --label stars --out runs/mine
+
     Parameters
     ----------
     task
-        Packaged name, folder, or hub:NAME[/CONFIG].
+        Packaged name, folder, csv, jsonl or parquet file, or hub:NAME[/CONFIG].
     out
         Run folder to create.
     policy
@@ -112,6 +119,12 @@ def replay(
         Bytes of the model over those of the dense fp32 model to reach, such as 0.1.
     max_accuracy_drop
         Points of accuracy that may be lost against the dense model.
+    text
+        Column of the texts; by default `text`, or what is told by its name.
+    text_pair
+        Column of the second texts of pairs; by default `text_pair`, or told with the texts.
+    label
+        Column of the labels; by default `label`, or what is told by its name.
     passes
         Budget of example passes; by default three epochs of the pool, between 3,200 and 24,000.
     dense_reference
@@ -141,12 +154,16 @@ def replay(
         target_speedup=target_speedup,
         target_size_ratio=target_size_ratio,
         max_accuracy_drop=max_accuracy_drop,
+        text=text,
+        text_pair=text_pair,
+        label=label,
         passes=QUICK_PASSES if quick else passes,
         dense_reference=dense_reference,
         threads=threads,
         seed=seed,
         overwrite=overwrite,
         resume=resume,
+        on_task=printer.task,
         on_segment=printer.segment,
     )
     printer.result(out, result)
@@ -365,7 +382,7 @@ def train(
     algorithm
         `ppo`, `sac` or `cross-entropy`.
     steps
-        Environment steps, each a segment of a run; by default 2,000,000 simulated ones, or 240 real ones (20 runs).
+        Environment steps, each a segment of a run; by default 4,000,000 simulated ones, or 240 real ones (20 runs).
     backend
         `bert` learns in real training on `--task`: slow, and meant to go on from a policy.
     task

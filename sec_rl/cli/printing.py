@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from sec_rl.agents.collect import Recorded
     from sec_rl.agents.training_folder import Progress
+    from sec_rl.tasks import Task
 
 PLAIN_WIDTH = 140
 
@@ -29,6 +30,16 @@ class RunPrinter:
     def __init__(self, *, quiet: bool) -> None:
         self._console = _console(quiet=quiet)
         self._start = 0.0
+
+    def task(self, task: Task) -> None:
+        """Print what there is to learn from, and what was told and repaired."""
+        self._console.print(
+            f"task {task.name}: {task.n_classes} classes, {len(task.train):,} rows to train on, "
+            f"{len(task.validation):,} to validate and {len(task.test):,} to test",
+            markup=False,
+        )
+        for note in task.notes:
+            self._console.print(f"  {note}", markup=False)
 
     def segment(self, metrics: Metrics, _structure: Mapping[str, Any]) -> None:
         """Print where a run stands."""

@@ -1,4 +1,4 @@
-"""Tasks in a folder: `train`, `validation` and `test` as parquet, csv or jsonl.
+"""Tasks in files: a folder of `train`, `validation` and `test` as parquet, csv or jsonl, or one such file.
 
 Parquet carries its types and is read through `datasets`. Its csv and json readers repair silently (an extra field
 shifts a row's text, "NA" becomes a missing value, one missing label turns all into floats) and stop at the first bad
@@ -12,12 +12,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from sec_rl.errors import InputError
+from sec_rl.tasks.columns import AS_TOLD, Columns
 from sec_rl.tasks.read_parquet import read_parquet
 from sec_rl.tasks.read_text import read_csv, read_jsonl
 from sec_rl.tasks.rows import RawRows
 from sec_rl.tasks.task import SPLITS
 
-READERS: Mapping[str, Callable[[Path], RawRows]] = {
+READERS: Mapping[str, Callable[[Path, Columns], RawRows]] = {
     ".parquet": read_parquet,
     ".csv": read_csv,
     ".jsonl": read_jsonl,
@@ -26,8 +27,12 @@ READERS: Mapping[str, Callable[[Path], RawRows]] = {
 _OTHER_NAMES = ("dev", "eval", "val", "valid")
 
 
-def read_folder(folder: Path) -> tuple[dict[str, RawRows], tuple[str, ...] | None]:
+def read_folder(folder: Path, asked: Columns = AS_TOLD) -> tuple[dict[str, RawRows], tuple[str, ...] | None]:
     """Read the split files of a folder, and the names of integer labels.
+
+    Args:
+        folder: of the task.
+        asked: columns that the user named.
 
     Returns:
         rows per split, ``"train"`` first, and the names from ``info.json`` or, without that file, from parquet
@@ -37,8 +42,19 @@ def read_folder(folder: Path) -> tuple[dict[str, RawRows], tuple[str, ...] | Non
         InputError: the training file is missing, a split stands there twice or under another name, or a file
             cannot be read at all; bad rows are left to `row_problems`.
     """
-    splits = {split: READERS[path.suffix](path) for split, path in find_split_files(folder).items()}
+    splits = {split: READERS[path.suffix](path, asked) for split, path in find_split_files(folder).items()}
     return splits, read_label_names(folder)
+
+
+def read_file(path: Path, asked: Columns = AS_TOLD) -> RawRows:
+    """Read a task that is one file, from which every split is cut.
+
+    Raises:
+        InputError: the file's name ends in none of the known formats, or it cannot be read at all.
+    """
+    if path.suffix not in READERS:
+        raise InputError(f"The task {str(path)!r} is no {', '.join(READERS)} file.")
+    return READERS[path.suffix](path, asked)
 
 
 def find_split_files(folder: Path) -> dict[str, Path]:

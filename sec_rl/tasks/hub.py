@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sec_rl.errors import InputError
+from sec_rl.tasks.columns import AS_TOLD, Columns, find_columns
 from sec_rl.tasks.read_parquet import class_names, quiet_datasets, values
 from sec_rl.tasks.rows import RawRows
 from sec_rl.tasks.task import SPLITS
@@ -16,24 +17,6 @@ from sec_rl.tasks.task import SPLITS
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
 
-# Columns are told by their names, pairs first: "question" stands alone in TREC and beside "sentence" in QNLI.
-PAIR_COLUMNS = (
-    ("text", "text_pair"),
-    ("sentence1", "sentence2"),
-    ("premise", "hypothesis"),
-    ("question1", "question2"),
-    ("question", "sentence"),
-    ("text1", "text2"),
-    ("sentence_a", "sentence_b"),
-)
-TEXT_COLUMNS = (
-    *("text", "sentence", "question", "review", "review_body", "content", "tweet", "utterance", "query"),
-    *("comment", "comment_text", "document", "title"),
-)
-LABEL_COLUMNS = (
-    *("label", "labels", "coarse_label", "label_coarse", "intent", "category", "class", "target", "sentiment"),
-    *("emotion", "stars", "rating"),
-)
 # The names under which a split is known, the usual one first.
 SPLIT_NAMES = {
     "train": ("train",),
@@ -43,13 +26,15 @@ SPLIT_NAMES = {
 _MAX_REASON_CHARACTERS = 300
 
 
-def load_hub(name: str) -> tuple[dict[str, RawRows], list[str]]:
-    """Load `NAME[/CONFIG]` and tell its columns.
+def load_hub(name: str, asked: Columns = AS_TOLD) -> tuple[dict[str, RawRows], list[str]]:
+    """Load `NAME[/CONFIG]` and find its columns.
 
-    NAME is a hub id, `org/name` or `name`, or the path of a local folder.
+    Args:
+        name: a hub id, `org/name` or `name`, or the path of a local folder.
+        asked: columns that the user named.
 
     Returns:
-        rows per split, ``"train"`` first, and notes on what was guessed and left out. Rows without a label (None, or
+        rows per split, ``"train"`` first, and notes on what was left out. Rows without a label (None, or
         the hub's -1 for a secret test label) are left out; a split without any label counts as missing.
 
     Raises:
@@ -64,7 +49,7 @@ def load_hub(name: str) -> tuple[dict[str, RawRows], list[str]]:
         if found is None:
             continue
         used.add(found)
-        raw, n_unlabelled = _labelled_rows(f"hub:{name} {found}", loaded[found], split == "train", notes)
+        raw, n_unlabelled = _labelled_rows(f"hub:{name} {found}", loaded[found], asked)
         if n_unlabelled:
             notes.append(f"{n_unlabelled} rows of {found} left out because they have no label.")
         if raw.places or raw.problems:
@@ -75,17 +60,6 @@ def load_hub(name: str) -> tuple[dict[str, RawRows], list[str]]:
     if left_out:
         notes.append(f"Splits left out: {', '.join(map(repr, left_out))}.")
     return splits, notes
-
-
-def tell_columns(columns: Sequence[str]) -> dict[str, str] | None:
-    """Tell which columns are `text`, `text_pair` (if it is a pair) and `label`; None where that is open."""
-    original = {column.casefold(): column for column in reversed(columns)}
-    label = next((original[name] for name in LABEL_COLUMNS if name in original), None)
-    pair = next(((original[a], original[b]) for a, b in PAIR_COLUMNS if a in original and b in original), None)
-    text = pair[0] if pair else next((original[name] for name in TEXT_COLUMNS if name in original), None)
-    if label is None or text is None:
-        return None
-    return {"text": text} | ({"text_pair": pair[1]} if pair else {}) | {"label": label}
 
 
 def candidates(name: str) -> list[tuple[str, str | None]]:
@@ -110,14 +84,10 @@ def _has_configurations(folder: Path) -> bool:
     return readme.is_file() and "config_name:" in readme.read_text(encoding="utf-8", errors="replace")
 
 
-def _labelled_rows(source: str, data: Dataset, is_train: bool, notes: list[str]) -> tuple[RawRows, int]:
-    columns = tell_columns(data.column_names)
-    if columns is None:
-        listed = ", ".join(map(repr, data.column_names))
-        raise InputError(f"{source}: no text and label column can be told among {listed}.")
-    guessed = [f"{old!r} is {new}" for new, old in columns.items() if new != old]
-    if guessed and is_train:
-        notes.append(f"Columns told by their names: {', '.join(guessed)}.")
+def _labelled_rows(source: str, data: Dataset, asked: Columns) -> tuple[RawRows, int]:
+    columns = find_columns(source, data.column_names, asked)
+    if isinstance(columns, str):
+        raise InputError(f"{columns}.")
     read = {new: values(data, old) for new, old in columns.items()}
     kept = [index for index, label in enumerate(read["label"]) if label is not None and label != -1]
     pairs = read.get("text_pair")
@@ -128,6 +98,7 @@ def _labelled_rows(source: str, data: Dataset, is_train: bool, notes: list[str])
         [read["label"][i] for i in kept],
         [f"row {i + 1}" for i in kept],
         label_names=class_names(data, columns["label"]),
+        columns=columns,
     )
     return raw, len(data) - len(kept)
 

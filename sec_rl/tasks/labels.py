@@ -59,7 +59,7 @@ def _mixed(splits: Mapping[str, RawRows]) -> list[str]:
     stray = n_names <= len(rows) - n_names
     kind, other = ("a name", "integers") if stray else ("an integer", "names")
     return [
-        f"{raw.source} {raw.places[i]} column 'label' is {kind} ({shown(raw.labels[i])}) where others are {other}"
+        f"{raw.where(i, 'label')} is {kind} ({shown(raw.labels[i])}) where others are {other}"
         for raw, i, is_name in rows
         if is_name is stray
     ]
@@ -68,8 +68,8 @@ def _mixed(splits: Mapping[str, RawRows]) -> list[str]:
 def _without_name(splits: Mapping[str, RawRows], names: tuple[str, ...]) -> list[str]:
     found = []
     for raw in splits.values():
-        for label, place in zip(raw.labels, raw.places, strict=True):
-            where = f"{raw.source} {place} column 'label' is {shown(label)}"
+        for index, label in enumerate(raw.labels):
+            where = f"{raw.where(index, 'label')} is {shown(label)}"
             if isinstance(label, str) and label not in names:
                 near = difflib.get_close_matches(label, names, n=1)
                 hint = f" (did you mean {near[0]!r}?)" if near else ""
@@ -84,10 +84,8 @@ def _unseen(splits: Mapping[str, RawRows]) -> list[str]:
     seen = set(splits["train"].labels)
     found = []
     for raw in splits.values():
-        for label, place in zip(raw.labels, raw.places, strict=True):
+        for index, label in enumerate(raw.labels):
             if label not in seen:
                 seen.add(label)
-                found.append(
-                    f"{raw.source} {place} column 'label' is {shown(label)}, a label that training never shows"
-                )
+                found.append(f"{raw.where(index, 'label')} is {shown(label)}, a label that training never shows")
     return found

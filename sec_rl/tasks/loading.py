@@ -7,7 +7,8 @@ from pathlib import Path
 
 from sec_rl.errors import InputError, out_of_range, unknown_name
 from sec_rl.tasks.checks import assemble
-from sec_rl.tasks.files import read_folder
+from sec_rl.tasks.columns import AS_TOLD, Columns, told_note
+from sec_rl.tasks.files import read_file, read_folder
 from sec_rl.tasks.labels import number_labels
 from sec_rl.tasks.packaged import PACKAGED_TASKS
 from sec_rl.tasks.rows import RawRows, raise_if_bad, row_problems
@@ -17,16 +18,28 @@ HUB_PREFIX = "hub:"
 MAX_SEED = 2**32 - 1
 
 
-def load_task(name: str, *, seed: int = 0, batch_size: int = 32) -> Task:
+def load_task(
+    name: str,
+    *,
+    seed: int = 0,
+    batch_size: int = 32,
+    text: str | None = None,
+    text_pair: str | None = None,
+    label: str | None = None,
+) -> Task:
     """Load and check a task.
 
     Args:
-        name: packaged name; a folder with `train`, `validation`, `test` files; or `hub:NAME[/CONFIG]`.
+        name: packaged name; a folder with `train`, `validation`, `test` files; one csv, jsonl or parquet file; or
+            `hub:NAME[/CONFIG]`.
         seed: decides the splits that have to be made, in [0, 2**32 - 1]; the same seed makes the same splits.
         batch_size: training must have at least this many rows.
+        text: column of the texts; None: `text`, or what is told by its name.
+        text_pair: column of the second texts of pairs; None: `text_pair`, or told with `text`.
+        label: column of the labels; None: `label`, or what is told by its name.
 
     Returns:
-        the task; its notes say what was repaired.
+        the task; its notes say what was told and what was repaired.
 
     Raises:
         InputError: the name is unknown, or something in the rows cannot be used; one error lists all bad rows.
@@ -36,20 +49,28 @@ def load_task(name: str, *, seed: int = 0, batch_size: int = 32) -> Task:
         raise out_of_range("seed", seed, 0, MAX_SEED)
     names: tuple[str, ...] | None = None
     notes: list[str] = []
+    asked = Columns(text, text_pair, label)
     if name.startswith(HUB_PREFIX):
         from sec_rl.tasks.hub import load_hub
 
-        splits, notes = load_hub(name.removeprefix(HUB_PREFIX))
+        splits, notes = load_hub(name.removeprefix(HUB_PREFIX), asked)
     elif name in PACKAGED_TASKS:
+        if asked != AS_TOLD:
+            raise InputError(f"Task {name!r} is packaged; its columns need no names.")
         splits = {"train": PACKAGED_TASKS[name].read()}
     elif name and Path(name).expanduser().is_dir():
-        splits, names = read_folder(Path(name).expanduser())
+        splits, names = read_folder(Path(name).expanduser(), asked)
+    elif name and Path(name).expanduser().is_file():
+        splits = {"train": read_file(Path(name).expanduser(), asked)}
     elif "/" in name or "\\" in name:
-        raise InputError(f"The task folder {name!r} does not exist.")
+        raise InputError(f"The task folder or file {name!r} does not exist.")
     else:
         raise unknown_name("task", name, PACKAGED_TASKS)
     raise_if_bad(name, row_problems(splits) + _column_problems(splits))
     label_names, numbered = number_labels(name, splits, names or _carried_names(name, splits))
+    told = told_note(splits["train"].columns, asked)
+    if told:
+        notes.insert(0, told)
     ignored = sorted({column for raw in splits.values() for column in raw.ignored})
     if ignored:
         notes.append(f"Columns left out: {', '.join(map(repr, ignored))}.")

@@ -10,15 +10,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sec_rl.errors import InputError
-from sec_rl.tasks.read_text import COLUMNS, column_problem
+from sec_rl.tasks.columns import AS_TOLD, Columns, find_columns
 from sec_rl.tasks.rows import RawRows
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
 
-def read_parquet(path: Path) -> RawRows:
+def read_parquet(path: Path, asked: Columns = AS_TOLD) -> RawRows:
     """Read a parquet file; a column of `datasets.ClassLabel` brings its names along.
+
+    Args:
+        path: of the file.
+        asked: columns that the user named.
 
     Raises:
         InputError: the file is no parquet file.
@@ -32,18 +36,21 @@ def read_parquet(path: Path) -> RawRows:
             # The builder wraps whatever the parser raises in exceptions of its own, one of them a bare Exception.
             cause = error.__cause__ or error
             raise InputError(f"{str(path)!r} is no readable parquet file: {cause}.") from error
-    columns = data.column_names
-    wrong = column_problem(path.name, columns)
-    if wrong:
-        return RawRows(path.name, problems=(wrong,))
+    header = data.column_names
+    columns = find_columns(path.name, header, asked)
+    if isinstance(columns, str):
+        return RawRows(path.name, problems=(columns,))
     return RawRows(
         path.name,
-        values(data, "text"),
-        values(data, "text_pair") if "text_pair" in columns else None,
-        values(data, "label"),
+        values(data, columns["text"]),
+        values(data, columns["text_pair"]) if "text_pair" in columns else None,
+        values(data, columns["label"]),
         [f"row {number}" for number in range(1, len(data) + 1)],
-        label_names=class_names(data, "label"),
-        ignored=tuple(name for name in columns if name not in COLUMNS and not name.startswith("__index_level")),
+        label_names=class_names(data, columns["label"]),
+        ignored=tuple(
+            name for name in header if name not in columns.values() and not name.startswith("__index_level")
+        ),
+        columns=columns,
     )
 
 

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import codecs
 import csv
-import difflib
 import io
 import json
 import re
-from collections.abc import Sequence
 from pathlib import Path
 
 from sec_rl.errors import InputError
+from sec_rl.tasks.columns import AS_TOLD, Columns, find_columns
 from sec_rl.tasks.rows import RawRows, shown
 
-COLUMNS = ("text", "text_pair", "label")
-_NEEDED = ("text", "label")
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]*)")
 _DECIMAL = re.compile(r"[+-]?([0-9]+\.[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 # What pandas, and with it `datasets`, takes for a missing value: the word may be meant, most often it is not.
@@ -28,8 +25,12 @@ MISSING_MARKS = frozenset(
 _WIDE = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
-def read_csv(path: Path) -> RawRows:
+def read_csv(path: Path, asked: Columns = AS_TOLD) -> RawRows:
     """Read a comma-separated file with a header; labels that are all digits become integers.
+
+    Args:
+        path: of the file.
+        asked: columns that the user named.
 
     Raises:
         InputError: the file cannot be opened.
@@ -53,20 +54,17 @@ def read_csv(path: Path) -> RawRows:
                 problems.append(f"{where} has {len(fields)} fields, the header has {len(header)}")
     except csv.Error as error:
         problems.append(f"{path.name} line {start} is no csv: {error}")
-    wrong = column_problem(path.name, header)
-    if wrong:
-        return RawRows(path.name, problems=(wrong,))
-    columns = {name: [row[index] for row in rows] for index, name in enumerate(header)}
+    found = find_columns(path.name, header, asked)
+    if isinstance(found, str):
+        return RawRows(path.name, problems=(found,))
+    columns = {name: [row[header.index(column)] for row in rows] for name, column in found.items()}
     for index, place in enumerate(places):
-        for name in COLUMNS:
-            if name in columns and columns[name][index] in MISSING_MARKS:
-                mark = shown(columns[name][index])
-                problems.append(
-                    f"{path.name} {place} column {name!r} is {mark}, which csv readers take for a missing value"
-                )
-            elif name == "label" and _DECIMAL.fullmatch(columns[name][index].strip()):
-                number = shown(columns[name][index])
-                problems.append(f"{path.name} {place} column 'label' is {number}; labels are integers or names")
+        for name, values in columns.items():
+            where, value = f"{path.name} {place} column {found[name]!r}", values[index]
+            if value in MISSING_MARKS:
+                problems.append(f"{where} is {shown(value)}, which csv readers take for a missing value")
+            elif name == "label" and _DECIMAL.fullmatch(value.strip()):
+                problems.append(f"{where} is {shown(value)}; labels are integers or names")
     labels = [_integer_or_name(label) for label in columns["label"]]
     return RawRows(
         path.name,
@@ -75,12 +73,17 @@ def read_csv(path: Path) -> RawRows:
         labels,
         places,
         tuple(problems),
-        ignored=tuple(name for name in header if name not in COLUMNS),
+        ignored=tuple(name for name in header if name not in found.values()),
+        columns=found,
     )
 
 
-def read_jsonl(path: Path) -> RawRows:
+def read_jsonl(path: Path, asked: Columns = AS_TOLD) -> RawRows:
     """Read a file with a JSON object per line; empty lines count for nothing.
+
+    Args:
+        path: of the file.
+        asked: columns that the user named.
 
     Raises:
         InputError: the file cannot be opened.
@@ -105,33 +108,21 @@ def read_jsonl(path: Path) -> RawRows:
         rows.append(row)
         places.append(place)
         seen.update(dict.fromkeys(row))
-    wrong = column_problem(path.name, list(seen)) if rows else None
-    if wrong:
-        return RawRows(path.name, problems=(wrong, *problems))
+    if not rows:
+        return RawRows(path.name, problems=tuple(problems))
+    found = find_columns(path.name, list(seen), asked)
+    if isinstance(found, str):
+        return RawRows(path.name, problems=(found, *problems))
     return RawRows(
         path.name,
-        [row.get("text") for row in rows],
-        [row.get("text_pair") for row in rows] if "text_pair" in seen else None,
-        [row.get("label") for row in rows],
+        [row.get(found["text"]) for row in rows],
+        [row.get(found["text_pair"]) for row in rows] if "text_pair" in found else None,
+        [row.get(found["label"]) for row in rows],
         places,
         tuple(problems),
-        ignored=tuple(name for name in seen if name not in COLUMNS),
+        ignored=tuple(name for name in seen if name not in found.values()),
+        columns=found,
     )
-
-
-def column_problem(source: str, columns: Sequence[str]) -> str | None:
-    """Say which column is missing or stands there twice, or None."""
-    for needed in _NEEDED:
-        if needed not in columns:
-            near = difflib.get_close_matches(needed, [str(column).casefold() for column in columns], n=1)
-            original = next((column for column in columns if near and column.casefold() == near[0]), None)
-            hint = f"; is it {original!r}?" if original else ""
-            listed = ", ".join(shown(column) for column in columns[:8]) or "none"
-            return f"{source} has no column {needed!r} (its columns: {listed}){hint}"
-    for name in COLUMNS:
-        if columns.count(name) > 1:
-            return f"{source} has {columns.count(name)} columns {name!r}"
-    return None
 
 
 def _decoded(path: Path) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sec_rl.errors import InputError
 
@@ -24,6 +24,7 @@ class RawRows:
         problems: what already went wrong while reading, one clause each.
         label_names: names of integer labels, where the source itself knows them.
         ignored: columns that are not used.
+        columns: the source's own names of `text`, `text_pair` and `label`, where they are others.
     """
 
     source: str
@@ -34,6 +35,11 @@ class RawRows:
     problems: tuple[str, ...] = ()
     label_names: tuple[str, ...] | None = None
     ignored: tuple[str, ...] = ()
+    columns: Mapping[str, str] = field(default_factory=dict)
+
+    def where(self, index: int, name: str) -> str:
+        """Return where the `text`, `text_pair` or `label` of a row stands, for a message."""
+        return f"{self.source} {self.places[index]} column {self.columns.get(name, name)!r}"
 
 
 def text_problem(value: object) -> str | None:
@@ -69,12 +75,12 @@ def row_problems(splits: Mapping[str, RawRows]) -> list[str]:
     found: list[str] = []
     for raw in splits.values():
         found += raw.problems
-        for index, place in enumerate(raw.places):
+        for index in range(len(raw.places)):
             columns = {"text": text_problem(raw.texts[index])}
             if raw.pairs is not None:
                 columns["text_pair"] = text_problem(raw.pairs[index])
             columns["label"] = label_problem(raw.labels[index])
-            found += [f"{raw.source} {place} column {c!r} {what}" for c, what in columns.items() if what]
+            found += [f"{raw.where(index, name)} {what}" for name, what in columns.items() if what]
     return found
 
 
