@@ -22,7 +22,7 @@ from sec_rl.run_folder import to_toml, write_config
 from sec_rl.tasks import load_task
 from sec_rl.values import Levers
 
-# Everything that remembers is in it: purchases, pseudo-labels, copies, teacher, language head, pruning, dropout.
+# Everything that remembers is in it: purchases, pseudo-labels, copies, teacher, language head, pruning.
 SETTINGS = RunConfig(
     task="a folder",
     schedule="cubic",

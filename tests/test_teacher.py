@@ -19,7 +19,7 @@ INDICES = np.array([2, 0])
 
 
 def model() -> SlimEncoderForSequenceClassification:
-    """Return a tiny model without dropout."""
+    """Return a tiny model."""
     config = SlimEncoderConfig(
         vocab_size=20,
         hidden_size=16,
@@ -27,7 +27,6 @@ def model() -> SlimEncoderForSequenceClassification:
         num_attention_heads=2,
         intermediate_size=32,
         max_position_embeddings=12,
-        hidden_dropout_prob=0.0,
     )
     return SlimEncoderForSequenceClassification(config)
 

@@ -32,7 +32,6 @@ class SlimEncoderConfig(PreTrainedConfig):  # type: ignore[misc]
     num_attention_heads: int = 12
     intermediate_size: int = 1536
     hidden_act: str = "gelu"
-    hidden_dropout_prob: float = 0.1
     layer_norm_eps: float = 1e-12
     initializer_range: float = 0.02
     max_position_embeddings: int = 512

@@ -2,7 +2,8 @@
 
 Every architecture is read into this one module (see `adapters`), so slicing, training and export are written
 once. Layers may differ in width; a block with nothing left keeps only its bias and its norm; a dropped layer is
-absent.
+absent. There is no dropout: a pruned model has nothing to spare for it, and a dense model that trained with it would
+change its ways the moment the first structure goes (`docs/compression_levers.md` has the measurement).
 """
 
 from __future__ import annotations
@@ -91,18 +92,16 @@ class SlimLayer(nn.Module):
         self.ffn_in = nn.Linear(hidden, neurons) if neurons else None
         self.ffn_out = nn.Linear(neurons, hidden) if neurons else BiasOnly(hidden)
         self.ffn_norm = nn.LayerNorm(hidden, eps=config.layer_norm_eps)
-        self.dropout = config.hidden_dropout_prob
 
     def forward(self, hidden: Tensor, mask: Tensor | None, relative: Tensor | None, n_queries: int) -> Tensor:
         """Map (batch, sequence, hidden) to (batch, n_queries, hidden), the first positions only."""
         attended = self.attention(hidden, mask, relative, n_queries)
-        attended = functional.dropout(attended, self.dropout, self.training)
         hidden = self.attention_norm(hidden[:, :n_queries] + attended)
         if self.ffn_in is None:
             grown = self.ffn_out.bias.expand_as(hidden)
         else:
             grown = self.ffn_out(functional.gelu(self.ffn_in(hidden)))
-        return cast(Tensor, self.ffn_norm(hidden + functional.dropout(grown, self.dropout, self.training)))
+        return cast(Tensor, self.ffn_norm(hidden + grown))
 
 
 class SlimEmbeddings(nn.Module):
@@ -114,14 +113,13 @@ class SlimEmbeddings(nn.Module):
         self.position = nn.Embedding(config.max_position_embeddings, config.hidden_size)
         self.segment = nn.Embedding(config.type_vocab_size, config.hidden_size) if config.type_vocab_size else None
         self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
-        self.dropout = config.hidden_dropout_prob
 
     def forward(self, input_ids: Tensor, token_type_ids: Tensor | None) -> Tensor:
         """Embed (batch, sequence) ids as (batch, sequence, hidden)."""
         total = self.word(input_ids) + self.position.weight[: input_ids.shape[1]]
         if self.segment is not None:
             total = total + (self.segment.weight[0] if token_type_ids is None else self.segment(token_type_ids))
-        return functional.dropout(self.norm(total), self.dropout, self.training)
+        return cast(Tensor, self.norm(total))
 
 
 def relative_position_buckets(length: int, n_buckets: int, max_distance: int = 128) -> Tensor:
@@ -204,8 +202,7 @@ class SlimEncoderForSequenceClassification(PreTrainedModel):  # type: ignore[mis
         """Return logits (batch, classes), pooled vectors (batch, hidden) and hidden states per layer."""
         hidden, after = self.encoder(input_ids, attention_mask, token_type_ids)
         pooled = torch.tanh(self.pooler(hidden[:, 0]))
-        dropped = functional.dropout(pooled, self.config.hidden_dropout_prob, self.training)
-        return self.classifier(dropped), pooled, after
+        return self.classifier(pooled), pooled, after
 
     def forward(
         self,

@@ -50,15 +50,9 @@ class Vault:
 
 
 def build_model(vault: Vault, shape: EncoderShape) -> SlimEncoderForSequenceClassification:
-    """Return a model of `shape` with the vault's weights; its tensors share nothing with the vault.
-
-    A pruned model trains without dropout: it has no capacity left whose overfitting would have to be held back.
-    """
-    config = vault.config.with_shape(shape)
-    if shape != vault.config.shape():
-        config.hidden_dropout_prob = 0.0
+    """Return a model of `shape` with the vault's weights; its tensors share nothing with the vault."""
     with torch.device("meta"):
-        model = SlimEncoderForSequenceClassification(config)
+        model = SlimEncoderForSequenceClassification(vault.config.with_shape(shape))
     model.load_state_dict(vault.extract(shape), strict=True, assign=True)
     for parameter in model.parameters():
         parameter.requires_grad_(True)

@@ -15,7 +15,6 @@ _SHARED = (
     "num_attention_heads",
     "intermediate_size",
     "hidden_act",
-    "hidden_dropout_prob",
     "layer_norm_eps",
     "initializer_range",
     "max_position_embeddings",
