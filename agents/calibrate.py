@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +13,20 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
-from sec_rl.agents.fit_dynamics import fit_ensemble, free_run
+from sec_rl.agents.fit_dynamics import fit_ensemble, fit_sensitivity, free_run
 from sec_rl.agents.fit_noise import fit_noise, noisy_finals
-from sec_rl.agents.trace_batch import TraceBatch, recorded_tasks, trace_batch
+from sec_rl.agents.recorded_tasks import recorded_tasks
+from sec_rl.agents.trace_batch import TraceBatch, trace_batch
 from sec_rl.agents.traces import read_traces, without
 from sec_rl.backends.simulator.curves import CostCurves, fit_curves
 from sec_rl.backends.simulator.dynamics import Ensemble
 from sec_rl.backends.simulator.model import DESCRIPTION, Noise, Simulator, save_simulator
-from sec_rl.backends.simulator.tasks import accuracy_gap
+from sec_rl.backends.simulator.tasks import accuracy_of
 from sec_rl.envs.utility import utility
 from sec_rl.errors import RunFolderError
 from sec_rl.values import Metrics, Preference
 
-MEMBERS, LEFT_OUT_MEMBERS, EPOCHS = 8, 4, 400
+MEMBERS, EPOCHS = 8, 250
 QUICK_MEMBERS, QUICK_EPOCHS = 2, 60
 COVERAGES = (0.5, 0.8, 0.95)
 
@@ -71,16 +72,13 @@ def calibrate(
     curves = _curves(table)
     members, epochs = (QUICK_MEMBERS, QUICK_EPOCHS) if quick else (MEMBERS, EPOCHS)
     families = sorted(set(batch.families))
-    left_out, others = {}, {}
-    for count, family in enumerate(families if len(families) > 1 else [], 1):
-        own = np.flatnonzero(batch.families == family)
-        rest = batch.take(np.flatnonzero(batch.families != family))
-        ensemble = fit_ensemble(rest, n_members=min(members, LEFT_OUT_MEMBERS), epochs=epochs, seed=seed)
-        noise = fit_noise(ensemble, rest)
-        left_out[family] = judge(ensemble, noise, curves, batch.take(own), table)
-        others[family] = ensemble
-        error = left_out[family]["final_error_points"]
-        say(f"[{count}/{len(families)}] without {family}: final error {error:.2f} points")
+    folds = _left_out(batch, families, members, epochs, seed, say) if len(families) > 1 else {}
+    left_out: dict[str, dict[str, Any]] = {}
+    for family, fold in folds.items():
+        # Neither noise nor spread of sensitivities may know the family that they are judged on.
+        noise = _noise([other for name, other in folds.items() if name != family])
+        left_out[family] = judge(fold.ensemble, noise, curves, fold.own, table)
+        left_out[family]["sensitivity"] = fold.sensitivity
     say(f"fitting {members} members to {len(batch)} episodes ...")
     ensemble = fit_ensemble(batch, n_members=members, epochs=epochs, seed=seed)
     about = {
@@ -92,25 +90,59 @@ def calibrate(
         "left_out": left_out,
         "overall": _overall(left_out),
     }
-    # Noise is what an ensemble leaves unexplained of tasks it does not know: its own tasks would flatter it.
-    noises = [fit_noise(other, batch.take(np.flatnonzero(batch.families == name))) for name, other in others.items()]
-    weights = [each.weights for each in noises] or [fit_noise(ensemble, batch).weights]
-    simulator = Simulator(ensemble, Noise(np.mean(weights, axis=0)), curves, tasks, names, about)
+    noise = _noise(list(folds.values())) if folds else fit_noise(ensemble, batch)
+    simulator = Simulator(ensemble, noise, curves, tasks, names, about)
     save_simulator(simulator, out)
     return about
+
+
+@dataclass(frozen=True)
+class _Fold:
+    """One family left out.
+
+    Attributes:
+        own: its episodes.
+        ensemble: fitted to all others.
+        noise: what that ensemble leaves unexplained of single segments of `own`.
+        sensitivity: of the family, under that ensemble.
+    """
+
+    own: TraceBatch
+    ensemble: Ensemble
+    noise: Noise
+    sensitivity: float
+
+
+def _left_out(
+    batch: TraceBatch, families: Sequence[str], members: int, epochs: int, seed: int, say: Callable[[str], None]
+) -> dict[str, _Fold]:
+    folds = {}
+    for count, family in enumerate(families, 1):
+        is_own = batch.families == family
+        own, others = batch.take(np.flatnonzero(is_own)), batch.take(np.flatnonzero(~is_own))
+        ensemble = fit_ensemble(others, n_members=members, epochs=epochs, seed=seed)
+        folds[str(family)] = _Fold(own, ensemble, fit_noise(ensemble, own), fit_sensitivity(ensemble, own))
+        say(f"[{count}/{len(families)}] fitted without {family}")
+    return folds
+
+
+def _noise(folds: Sequence[_Fold]) -> Noise:
+    """Return noise as it is on left-out families: an ensemble's own ones would flatter it."""
+    logs = np.log([fold.sensitivity for fold in folds])
+    # Around 0: that is the law as it was fitted.
+    return Noise(np.mean([fold.noise.weights for fold in folds], axis=0), float(np.sqrt(np.mean(logs**2))))
 
 
 def judge(
     ensemble: Ensemble, noise: Noise, curves: CostCurves, batch: TraceBatch, table: pd.DataFrame
 ) -> dict[str, Any]:
     """Return the errors of an ensemble on episodes that it was not fitted to."""
-    gap = 100.0 * accuracy_gap(batch.tasks)
+    points = 100.0 * (1.0 - batch.tasks.majority)
     free = free_run(ensemble, batch).mean(axis=0)[:, :, 0]
-    last = batch.ran.sum(axis=1) - 1
-    final = free[np.arange(len(batch)), last]
-    errors = np.abs(final - batch.final) * gap
+    final = free[np.arange(len(batch)), batch.last]
+    errors = np.abs(final - batch.final) * points
     controlled = batch.controllers != "dense"
-    by_segment = np.abs(free - batch.states[:, 1:, 0]) * gap[:, None]
+    by_segment = np.abs(free - batch.states[:, 1:, 0]) * points[:, None]
     real, simulated = _utilities(batch, final, curves, table)
     return {
         "episodes": len(batch),
@@ -128,7 +160,7 @@ def _utilities(
     """Return real and simulated utility of every episode under the default preference."""
     ends = table[table["segment"] == table["n_segments"]].set_index("episode")
     starts = table[table["segment"] == 0].set_index("episode")["size_ratio"]
-    gap = accuracy_gap(batch.tasks)
+    accuracies = accuracy_of(final, batch.tasks)
     real, simulated = [], []
     for index, name in enumerate(batch.episodes):
         row: dict[str, Any] = dict(ends.loc[name])
@@ -137,10 +169,9 @@ def _utilities(
         reference = float(batch.tasks.dense_accuracy[index])
         real.append(utility(measured, Preference(), reference))
         at = np.array([float(row["compression_ratio"])])
-        accuracy = float(batch.tasks.majority[index] + final[index] * gap[index])
         predicted = replace(
             measured,
-            validation_accuracy=accuracy,
+            validation_accuracy=float(accuracies[index]),
             size_ratio=float(curves.size_ratio(at, np.array([float(starts[name])]))[0]),
             latency_ratio=float(curves.latency_ratio(at)[0]),
         )

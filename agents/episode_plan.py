@@ -24,7 +24,7 @@ SEGMENTS = (8, 10, 12, 16)
 # Of eight episodes of a setting one is dense (the level that others are compared with) and half wander.
 _KINDS = ("dense", "walk", "cubic", "walk", "fixed", "walk", "cubic", "walk")
 # Share of the episodes that are not dense whose levers are drawn, too.
-_DRAWN_LEVERS = 0.4
+_DRAWN_LEVERS = 0.25
 # Tasks that share their texts, wherever they were packaged: they are held out together.
 FAMILIES = {"sst2": "movie-reviews", "trec6": "questions", "questions-fine": "questions"}
 

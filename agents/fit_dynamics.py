@@ -2,157 +2,189 @@
 
 from __future__ import annotations
 
-import itertools
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.functional import smooth_l1_loss, softplus
 
 from sec_rl.agents.trace_batch import TraceBatch
 from sec_rl.backends.simulator.dynamics import (
-    EASE_OFFSET,
-    FRAGILITY_OFFSET,
-    HIGHEST,
+    LABELS,
     LEAST_EASE,
-    LEVEL_OFFSET,
-    LOWEST,
+    LEAST_EFFECT,
     MOST_EASE,
-    N_ANSWERS,
-    N_STATE,
+    MOST_EFFECT,
+    N_POWERS,
+    ROWS_OFFSET,
     Ensemble,
 )
-from sec_rl.backends.simulator.features import EFFORT, REMOVAL
+from sec_rl.backends.simulator.features import (
+    ASYMPTOTE,
+    DEVIATION_NAMES,
+    DEVIATIONS,
+    EFFORT,
+    REMOVAL,
+    ROWS_PER_CLASS,
+)
 
-# Six families of tasks tell little about a seventh: wider networks fitted them better and left-out ones worse.
-HIDDEN = 6
-_RATE, _DECAY = 1e-2, 1e-2
-# The loss matters less than accuracy; a free run of the whole episode more than single segments.
-_LOSS_WEIGHT, _ONE_STEP_WEIGHT = 0.5, 0.5
+_N = len(DEVIATION_NAMES)
+# Effects that are known to do no good: what is removed, also early, and labels that are left out.
+_HARMFUL = [DEVIATION_NAMES.index(name) for name in ("log_removed", "log_labels_left_out", "early_removal")]
+_RATE, _DECAY = 3e-2, 1e-3
+# The loss matters less than accuracy; a free run of the whole episode, and its end, more than single segments.
+_LOSS_WEIGHT, _ONE_STEP_WEIGHT, _FINAL_WEIGHT = 0.3, 0.5, 3.0
 # Differences above this count linearly: one ruined episode must not decide the fit.
-_HUBER = 0.05
-_LEAST_SCALE = 0.05
+_HUBER = 0.03
+# Before the first step: harm of softplus(-1), fragility likewise, powers of exp(0.4).
+_HARM, _POWER, _MOST_POWER = -1.0, 0.4, 1.2
+_LEAST_DEVIATION = 1e-6
+# Levers were drawn in few episodes: their coefficients are held near 0 by the square of what a usual setting does.
+_LEVERS = [DEVIATION_NAMES.index(name) for name in ("augmentation", "pseudo_labels", "distillation", "depth_share")]
+_USUAL_LEVERS, _LEVER_PENALTY = (0.1, 0.3, 0.5, 0.5), 0.1
+# Candidates for a task's own sensitivity.
+_SENSITIVITIES = np.geomspace(0.25, 4.0, 33)
 
 
 class _Members(nn.Module):
-    """All networks of the ensemble side by side, in torch; `Ensemble.step` computes the same in numpy."""
+    """All members of the ensemble side by side, in torch; `Ensemble.step` computes the same in numpy."""
 
-    def __init__(self, mean: Tensor, scale: Tensor, n_members: int, hidden: int) -> None:
+    def __init__(self, n_members: int) -> None:
         super().__init__()
-        self.mean, self.scale = mean, scale
-        widths = (len(mean) + N_STATE, hidden, hidden, N_ANSWERS)
-        self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
-        for n_in, n_out in itertools.pairwise(widths):
-            # The last layer starts small: the law starts from its offsets.
-            size = n_in**-0.5 * (0.1 if n_out == N_ANSWERS else 1.0)
-            self.weights.append(nn.Parameter(size * (2.0 * torch.rand(n_members, n_in, n_out) - 1.0)))
-            self.biases.append(nn.Parameter(torch.zeros(n_members, 1, n_out)))
+        raw = torch.zeros(n_members, 1, 2, _N)
+        raw[..., _HARMFUL] = _HARM
+        self.raw_effect = nn.Parameter(raw)
+        self.ease = nn.Parameter(torch.zeros(n_members, 1, 2, _N))
+        self.raw_fragility = nn.Parameter(torch.full((n_members, 1, 2), _HARM))
+        self.raw_powers = nn.Parameter(torch.full((n_members, 1, 2, N_POWERS), _POWER))
+        self.abundance = nn.Parameter(torch.zeros(n_members, 1, 2))
+
+    def effect(self) -> Tensor:
+        """Return effects, harmful ones below 0, (members, 1, 2, deviations)."""
+        harmful = torch.zeros(_N, dtype=torch.bool)
+        harmful[_HARMFUL] = True
+        return torch.where(harmful, -softplus(self.raw_effect), self.raw_effect)
+
+    def penalty(self) -> Tensor:
+        """Return what coefficients of levers cost, a number."""
+        usual = torch.tensor(_USUAL_LEVERS)
+        parts = [(each[..., _LEVERS] * usual).square().sum() for each in (self.raw_effect, self.ease)]
+        return _LEVER_PENALTY * (parts[0] + parts[1])
+
+    def powers(self) -> Tensor:
+        """Return powers, (members, 1, 2, powers)."""
+        return torch.exp(torch.clamp(self.raw_powers, -_MOST_POWER, _MOST_POWER))
+
+    def fragility(self) -> Tensor:
+        """Return fragilities, (members, 1, 2)."""
+        return softplus(self.raw_fragility)
 
     def forward(self, inputs: Tensor, state: Tensor) -> Tensor:
-        """Map (members, rows, features) and (members, rows, 3) to (members, rows, 2)."""
-        x = torch.cat([(inputs - self.mean) / self.scale, 2.0 * state[..., :2] - 1.0, state[..., 2:]], dim=-1)
-        for layer, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
-            x = torch.baddbmm(bias, x, weight)
-            if layer < len(self.weights) - 1:
-                x = torch.tanh(x)
-        ease = torch.exp(torch.clamp(x[..., :2] + EASE_OFFSET, LEAST_EASE, MOST_EASE))
-        level = LOWEST + (HIGHEST - LOWEST) * torch.sigmoid(x[..., 2:4] + LEVEL_OFFSET)
-        fragility = nn.functional.softplus(x[..., 4:] + FRAGILITY_OFFSET)
-        before = state[..., :2]
-        decay = torch.exp(-fragility * inputs[..., REMOVAL, None])
-        kept = torch.clamp(before, max=0.0) + torch.clamp(before, min=0.0) * decay
-        share = 1.0 - torch.exp(-ease * inputs[..., EFFORT, None])
-        return kept + share * (level - kept)
+        """Map (members, rows, features) and (members, rows, 2) to (members, rows, 2)."""
+        apart = inputs[..., None, DEVIATIONS]
+        first = apart[..., :N_POWERS]
+        # The power's gradient at 0 is infinite; 0 itself stays 0.
+        powered = first.clamp(min=_LEAST_DEVIATION) ** self.powers() * (first > 0)
+        apart = torch.cat([powered, apart[..., N_POWERS:].expand(*powered.shape[:-1], _N - N_POWERS)], dim=-1)
+        ease = torch.exp(torch.clamp((self.ease * apart).sum(-1), LEAST_EASE, MOST_EASE))
+        scale = torch.exp(-self.abundance * (inputs[..., ROWS_PER_CLASS, None] - ROWS_OFFSET))
+        effects = self.effect() * apart
+        effect = effects.sum(-1) + (scale - 1.0) * effects[..., LABELS]
+        level = torch.sigmoid(torch.logit(inputs[..., ASYMPTOTE]) + torch.clamp(effect, LEAST_EFFECT, MOST_EFFECT))
+        decay = torch.exp(-self.fragility() * inputs[..., REMOVAL, None])
+        kept = torch.clamp(state, max=0.0) + torch.clamp(state, min=0.0) * decay
+        return kept + (1.0 - torch.exp(-ease * inputs[..., EFFORT])) * (level - kept)
 
 
 def fit_ensemble(traces: TraceBatch, *, n_members: int, epochs: int, seed: int) -> Ensemble:
     """Fit members to bootstraps of whole episodes.
 
-    Each member is fitted to free runs (from the opened session on, on its own predictions) and to single segments:
-    small errors add up over a run, and only a free run shows it.
+    Each member is fitted to free runs (from the opened session on, on its own predictions), to where they end on the
+    whole validation split, and to single segments: small errors add up over a run, and only a free run shows it.
 
     Args:
         traces: recorded episodes.
         n_members: of the ensemble.
         epochs: passes over all episodes, each one step of the optimizer.
-        seed: of bootstraps and initial weights.
+        seed: of the bootstraps.
     """
-    rows = traces.inputs[traces.ran]
-    mean, scale = rows.mean(axis=0), np.maximum(rows.std(axis=0), _LEAST_SCALE)
     picked = np.random.default_rng(seed).integers(0, len(traces), (n_members, len(traces)))
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        members = _Members(_tensor(mean), _tensor(scale), n_members, HIDDEN)
-    _fit(members, _tensor(traces.inputs[picked]), _tensor(traces.states[picked]), traces.learned[picked], epochs)
-    weights = [_array(weight) for weight in members.weights]
-    biases = [_array(bias)[:, 0] for bias in members.biases]
-    return Ensemble(mean, scale, (weights[0], weights[1], weights[2]), (biases[0], biases[1], biases[2]))
+    members = _Members(n_members)
+    _fit(members, [traces.take(rows) for rows in picked], epochs)
+    parts = (members.effect(), members.ease, members.fragility(), members.powers(), members.abundance)
+    return Ensemble(*(part.detach().numpy()[:, 0].astype(np.float64) for part in parts))
 
 
-def free_run(ensemble: Ensemble, traces: TraceBatch) -> NDArray[np.float64]:
+def fit_sensitivity(ensemble: Ensemble, traces: TraceBatch) -> float:
+    """Return the sensitivity with which an ensemble that does not know these episodes describes them best."""
+
+    def error(sensitivity: float) -> float:
+        free = free_run(ensemble, traces, sensitivity).mean(axis=0)[:, :, 0]
+        return float(np.abs(free - traces.states[:, 1:, 0])[traces.learned].mean())
+
+    return float(min(_SENSITIVITIES, key=error))
+
+
+def free_run(ensemble: Ensemble, traces: TraceBatch, sensitivity: float = 1.0) -> NDArray[np.float64]:
     """Simulate recorded episodes without noise from their opened session on.
 
+    Args:
+        ensemble: simulates, every member in turn.
+        traces: recorded episodes.
+        sensitivity: of all of them.
+
     Returns:
-        (members, episodes, segments, 2) relative accuracy and loss.
+        (members, episodes, segments, 2) skill of accuracy and of loss.
     """
     found = []
     for member in range(ensemble.n_members):
         members = np.full(len(traces), member)
-        state = np.concatenate([traces.states[:, 0], traces.states[:, 0, :1]], axis=1)
-        path = []
+        state, path = traces.states[:, 0], []
         for t in range(traces.inputs.shape[1]):
-            after = ensemble.step(members, traces.inputs[:, t], state)
-            after = np.where(traces.learned[:, t, None], after, state[:, :2])
-            state = np.concatenate([after, np.maximum(state[:, 2], after[:, 0])[:, None]], axis=1)
-            path.append(after)
+            after = ensemble.step(members, traces.inputs[:, t], state, sensitivity)
+            state = np.where(traces.learned[:, t, None], after, state)
+            path.append(state)
         found.append(np.stack(path, axis=1))
     return np.stack(found)
 
 
-def _fit(members: _Members, inputs: Tensor, states: Tensor, learned: NDArray[np.bool_], epochs: int) -> None:
-    """Fit all members at once.
-
-    Args:
-        members: to be fitted.
-        inputs: (members, episodes, segments, features) of each member's bootstrap.
-        states: (members, episodes, segments + 1, 2); `learned`: (members, episodes, segments).
-        epochs: steps of the optimizer.
-    """
+def _fit(members: _Members, traces: list[TraceBatch], epochs: int) -> None:
+    """Fit all members at once, each to its own bootstrap."""
     optimizer = torch.optim.AdamW(members.parameters(), lr=_RATE, weight_decay=_DECAY)
     threads = torch.get_num_threads()
     # Thousands of small operations: a second thread only waits for the first.
     torch.set_num_threads(1)
-    mask = _tensor(learned.astype(np.float64))[..., None]
-    best = torch.cummax(states[..., :1], dim=2).values
-    known = torch.cat([states[:, :, :-1], best[:, :, :-1]], dim=3).flatten(1, 2)
-    flat = inputs.flatten(1, 2)
+    inputs, states = _stack([one.inputs for one in traces]), _stack([one.states for one in traces])
+    mask = _stack([one.learned for one in traces])[..., None]
+    final = _stack([one.final for one in traces])
+    ends = torch.from_numpy(np.stack([one.last for one in traces]))[..., None]
+    # A unit of skill is worth what it is in accuracy: a task of one frequent class has less of it to lose.
+    worth = _stack([1.0 - one.tasks.majority for one in traces])[..., None, None]
+    known, flat = states[:, :, :-1].flatten(1, 2), inputs.flatten(1, 2)
+    weight = worth * torch.tensor([1.0, _LOSS_WEIGHT]) * mask
     for epoch in range(epochs):
         optimizer.param_groups[0]["lr"] = _RATE * (1.0 - epoch / epochs)
-        state = torch.cat([states[:, :, 0], states[:, :, 0, :1]], dim=2)
-        freely = []
+        state, path = states[:, :, 0], []
         for t in range(inputs.shape[2]):
-            after = torch.where(mask[:, :, t] > 0, members(inputs[:, :, t], state), state[..., :2])
-            state = torch.cat([after, torch.maximum(state[..., 2:], after[..., :1])], dim=2)
-            freely.append(after)
-        once = members(flat, known).view_as(states[:, :, 1:])
-        loss = _distance(torch.stack(freely, dim=2), states[:, :, 1:], mask)
-        loss = loss + _ONE_STEP_WEIGHT * _distance(once, states[:, :, 1:], mask)
+            state = torch.where(mask[:, :, t] > 0, members(inputs[:, :, t], state), state)
+            path.append(state)
+        freely = torch.stack(path, dim=2)
+        once = members(flat, known).view_as(freely)
+        end = torch.gather(freely[..., 0], 2, ends)[..., 0]
+        # Members share no parameter: the sum of their losses fits each on its own.
+        loss = (_distance(freely, states[:, :, 1:]) * weight).sum() / mask[0].sum()
+        loss = loss + _ONE_STEP_WEIGHT * (_distance(once, states[:, :, 1:]) * weight).sum() / mask[0].sum()
+        loss = loss + _FINAL_WEIGHT * (_distance(end, final) * worth[..., 0, 0]).mean(dim=1).sum()
+        loss = loss + members.penalty()
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     torch.set_num_threads(threads)
 
 
-def _distance(predicted: Tensor, real: Tensor, mask: Tensor) -> Tensor:
-    error = nn.functional.smooth_l1_loss(predicted, real, beta=_HUBER, reduction="none")
-    weighted = error * torch.tensor([1.0, _LOSS_WEIGHT]) * mask
-    # Members share no parameter: the sum of their losses fits each on its own.
-    return weighted.sum() / mask[0].sum()
+def _distance(predicted: Tensor, real: Tensor) -> Tensor:
+    return smooth_l1_loss(predicted, real, beta=_HUBER, reduction="none")
 
 
-def _tensor(values: NDArray[np.float64]) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(values, np.float32))
-
-
-def _array(parameter: Tensor) -> NDArray[np.float64]:
-    return parameter.detach().numpy().astype(np.float64)
+def _stack(values: list[NDArray[np.float64]] | list[NDArray[np.bool_]]) -> Tensor:
+    return torch.from_numpy(np.stack(values).astype(np.float32))

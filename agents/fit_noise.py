@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 from sec_rl.agents.trace_batch import TraceBatch
 from sec_rl.backends.simulator.dynamics import Ensemble
 from sec_rl.backends.simulator.lanes import VALIDATION_ROWS
-from sec_rl.backends.simulator.model import Noise, noise_basis
-from sec_rl.backends.simulator.tasks import accuracy_gap
+from sec_rl.backends.simulator.learning_curve import MOST_SKILL
+from sec_rl.backends.simulator.model import N_NOISE_WEIGHTS, Noise, noise_basis
+from sec_rl.backends.simulator.tasks import LOWEST_SKILL, accuracy_of
 
 # Mean of log |x| for a standard normal x, with its sign turned.
 _LOG_OFFSET = 0.635
@@ -26,44 +27,42 @@ def fit_noise(ensemble: Ensemble, traces: TraceBatch) -> Noise:
     sample is taken off first: it is known, and the lanes add it to what is observed.
     """
     bases, logs = [], []
-    gap = accuracy_gap(traces.tasks)
     for t in range(traces.inputs.shape[1]):
         rows = traces.learned[:, t]
-        best = traces.states[:, : t + 1, 0].max(axis=1)
-        state = np.concatenate([traces.states[:, t], best[:, None]], axis=1)
         steps = [
-            ensemble.step(np.full(len(traces), member), traces.inputs[:, t], state)
+            ensemble.step(np.full(len(traces), member), traces.inputs[:, t], traces.states[:, t])
             for member in range(ensemble.n_members)
         ]
         after = np.mean(steps, axis=0)
         squared = (traces.states[:, t + 1] - after) ** 2
-        accuracy = np.clip(traces.tasks.majority + after[:, 0] * gap, 0.0, 1.0)
+        accuracy = accuracy_of(after[:, 0], traces.tasks)
         # Both ends of the segment were seen through a sample.
-        sampling = 2.0 * accuracy * (1.0 - accuracy) / VALIDATION_ROWS / gap**2
+        sampling = 2.0 * accuracy * (1.0 - accuracy) / VALIDATION_ROWS / (1.0 - traces.tasks.majority) ** 2
         squared[:, 0] = np.maximum(squared[:, 0] - sampling, _LEAST_OWN * squared[:, 0])
-        bases.append(noise_basis(traces.inputs[:, t], after[:, 0])[rows])
+        bases.append(noise_basis(traces.inputs[:, t], after)[rows])
         logs.append(0.5 * np.log(np.maximum(squared[rows], _LEAST**2)))
     basis, log = np.concatenate(bases), np.concatenate(logs) + _LOG_OFFSET
-    ridge = 1e-3 * len(basis) * np.diag([0.0, 1.0, 1.0, 1.0])
-    return Noise(np.asarray(np.linalg.solve(basis.T @ basis + ridge, basis.T @ log).T, np.float64))
+    ridge = 1e-3 * len(basis) * np.diag([0.0] + [1.0] * (N_NOISE_WEIGHTS - 1))
+    weights = [
+        np.linalg.solve(basis[:, i].T @ basis[:, i] + ridge, basis[:, i].T @ log[:, i]) for i in range(basis.shape[1])
+    ]
+    return Noise(np.stack(weights))
 
 
 def noisy_finals(
     ensemble: Ensemble, noise: Noise, traces: TraceBatch, generator: np.random.Generator
 ) -> NDArray[np.float64]:
-    """Return draws of each episode's final relative accuracy, (draws, episodes), member and noise drawn anew."""
+    """Return draws of each episode's final skill, (draws, episodes), member, sensitivity and noise drawn anew."""
     finals = []
-    last = traces.ran.sum(axis=1) - 1
     for _ in range(_DRAWS):
         members = generator.integers(0, ensemble.n_members, len(traces))
-        state = np.concatenate([traces.states[:, 0], traces.states[:, 0, :1]], axis=1)
-        path = []
+        sensitivity = np.exp(noise.sensitivity * generator.standard_normal(len(traces)))
+        state, path = traces.states[:, 0], []
         for t in range(traces.inputs.shape[1]):
             inputs = traces.inputs[:, t]
-            after = ensemble.step(members, inputs, state)
+            after = ensemble.step(members, inputs, state, sensitivity)
             after = after + noise.scale(inputs, after) * generator.standard_normal(after.shape)
-            after = np.where(traces.learned[:, t, None], after, state[:, :2])
-            state = np.concatenate([after, np.maximum(state[:, 2], after[:, 0])[:, None]], axis=1)
-            path.append(after[:, 0])
-        finals.append(np.stack(path, axis=1)[np.arange(len(traces)), last])
+            state = np.where(traces.learned[:, t, None], np.clip(after, LOWEST_SKILL, MOST_SKILL), state)
+            path.append(state[:, 0])
+        finals.append(np.stack(path, axis=1)[np.arange(len(traces)), traces.last])
     return np.stack(finals)

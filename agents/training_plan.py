@@ -29,7 +29,7 @@ class TrainingPlan:
     """
 
     algorithm: str = "ppo"
-    steps: int = 2_000_000
+    steps: int = 4_000_000
     seed: int = 0
     lanes: int = 512
     evaluate_every: int = 100_000

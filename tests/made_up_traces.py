@@ -10,6 +10,7 @@ import pandas as pd
 
 from sec_rl.agents.controllers import RandomWalk
 from sec_rl.agents.traces import COLUMNS
+from sec_rl.backends.simulator.learning_curve import effort
 from sec_rl.envs.action import Limits, apply_action
 from sec_rl.values import Levers, Ratios
 
@@ -18,8 +19,10 @@ FAMILIES = (("a", 2, 0.9), ("b", 6, 0.8), ("c", 3, 0.95), ("d", 20, 0.7), ("e", 
 
 
 def law(accuracy: float, ceiling: float, chance: float, data: float, compression: float, share: float) -> float:
-    """Move a share of the way to a level that falls with compression and rises with labels."""
-    level = chance + (ceiling - chance) * (1.0 - 0.9 * compression**3) * (1.0 - np.exp(-8.0 * data))
+    """Move by a share of effort to a level whose odds of error rise with compression and fall with labels."""
+    skill = (ceiling - chance) / (1.0 - chance)
+    odds = skill / (1.0 - skill) * np.exp(-4.0 * compression**3) * data**0.5
+    level = chance + (1.0 - chance) * odds / (1.0 + odds)
     return float(accuracy + (1.0 - np.exp(-5.0 * share)) * (level - accuracy))
 
 
@@ -77,7 +80,8 @@ def _episode(
             action = walk(np.zeros(24, np.float32))
             ratios = Ratios(1.0, 0.0) if dense else apply_action(ratios, action, Limits())
             labels = max(labels, ratios.data)
-            accuracy = law(accuracy, ceiling, 1.0 / n_classes, ratios.data, ratios.compression, 1.0 / n_segments)
+            before, after = effort(np.array([segment - 1.0, segment]) / n_segments)
+            accuracy = law(accuracy, ceiling, 1.0 / n_classes, ratios.data, ratios.compression, after - before)
         shown = float(np.clip(accuracy + 0.005 * generator.normal(), 0.0, 1.0))
         learned = (accuracy - 1.0 / n_classes) / (1.0 - 1.0 / n_classes)
         lines.append(

@@ -51,7 +51,7 @@ class PpoSettings:
     gae_lambda: float = 1.0
     clip: float = 0.2
     target_kl: float = 0.05
-    log_std: float = -1.5
+    log_std: float = -1.0
     entropy: float = 0.0
     warm_up: int = 1000
 

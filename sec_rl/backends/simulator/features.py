@@ -1,4 +1,4 @@
-"""What the learned dynamics see of a segment: the same columns for fitting and for simulating."""
+"""What the dynamics see of a segment: the same columns for fitting and for simulating."""
 
 from __future__ import annotations
 
@@ -7,38 +7,43 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sec_rl.backends.simulator.tasks import TaskBatch
-from sec_rl.training.schedule import WARM_UP, rates_at
+from sec_rl.backends.simulator.learning_curve import asymptote, effort
+from sec_rl.backends.simulator.tasks import TaskBatch, accuracy_skill, loss_skill
+from sec_rl.training.schedule import rates_at
+from sec_rl.values import Levers
 
 Lanes = NDArray[np.float64]
 
-FEATURE_NAMES = (
-    "progress",
-    "segment_share",
-    "learning_rate",
-    "compression_before",
-    "compression",
-    "removal",
-    "restoration",
-    "log_kept",
-    "highest_compression",
-    "log_labels_in_use",
-    "label_fraction",
-    "log_segment_passes",
-    "log_classes",
-    "dense_accuracy",
-    "dense_loss_share",
-    "dense_area",
-    "majority",
+# In what a segment differs from dense training on all labels: all of them are 0 there.
+DEVIATION_NAMES = (
+    "log_removed",
+    "log_labels_left_out",
     "augmentation",
     "pseudo_labels",
     "distillation",
     "depth_share",
-    "effort",
+    "early_removal",
 )
-REMOVAL, EFFORT = FEATURE_NAMES.index("removal"), FEATURE_NAMES.index("effort")
+FEATURE_NAMES = (
+    "learning_rate",
+    "removal",
+    "accuracy_effort",
+    "loss_effort",
+    "accuracy_asymptote",
+    "loss_asymptote",
+    "log_rows_per_class",
+    *DEVIATION_NAMES,
+)
+LEARNING_RATE, REMOVAL, ROWS_PER_CLASS = (
+    FEATURE_NAMES.index(name) for name in ("learning_rate", "removal", "log_rows_per_class")
+)
+EFFORT, ASYMPTOTE, DEVIATIONS = slice(2, 4), slice(4, 6), slice(7, 14)
+# Progress within which importance is learned: what is removed earlier is chosen blindly.
+_BLIND = 0.1
 # Points at which a segment's learning rate is averaged.
 _POINTS = 5
+_MOST_REMOVED, _LEAST_DATA = 0.97, 0.01
+_DISTILLATION = Levers().distillation_weight
 
 
 @dataclass(frozen=True)
@@ -48,9 +53,8 @@ class Segment:
     Attributes:
         index: segments finished before this one; `n_segments`: of the run.
         compression_before: compression ratio before; `compression`: in this segment.
-        highest_compression: highest ratio so far, this segment included.
+        early_removal: of the run, this segment included, see `early_removal`.
         data: data ratio of this segment.
-        label_fraction: labels bought by now over the pool.
         levers: augmentation strength, augmentation share, pseudo-label share, distillation weight, depth share.
     """
 
@@ -58,9 +62,8 @@ class Segment:
     n_segments: Lanes
     compression_before: Lanes
     compression: Lanes
-    highest_compression: Lanes
+    early_removal: Lanes
     data: Lanes
-    label_fraction: Lanes
     levers: NDArray[np.float64]
 
 
@@ -69,64 +72,42 @@ def features(segment: Segment, tasks: TaskBatch) -> NDArray[np.float64]:
     share = 1.0 / segment.n_segments
     progress = segment.index * share
     points = progress[:, None] + share[:, None] * (np.arange(_POINTS) + 0.5) / _POINTS
-    # What a removal costs depends on how much of what was left it takes: from 0.9 to 0.95 goes half of it.
-    log_kept = _log_kept(segment.compression)
-    step = _log_kept(segment.compression_before) - log_kept
+    removed = log_removed(segment.compression)
+    dense = accuracy_skill(tasks.dense_accuracy, tasks), loss_skill(tasks.dense_loss, tasks)
+    before, after = effort(progress), effort(np.minimum(progress + share, 1.0))
     columns = (
-        progress,
-        share,
         rates_at(points).mean(axis=1),
-        segment.compression_before,
-        segment.compression,
-        np.maximum(step, 0.0),
-        np.minimum(step, 0.0),
-        log_kept,
-        segment.highest_compression,
-        np.log(np.maximum(segment.data * tasks.pool_size, 1.0)),
-        segment.label_fraction,
-        np.log(tasks.budget * share),
-        np.log(tasks.n_classes),
-        tasks.dense_accuracy,
-        tasks.dense_loss / np.log(tasks.n_classes),
-        tasks.dense_area,
-        tasks.majority,
+        np.maximum(removed - log_removed(segment.compression_before), 0.0),
+        tasks.accuracy_speed * (after**tasks.accuracy_power - before**tasks.accuracy_power),
+        tasks.loss_speed * (after**tasks.loss_power - before**tasks.loss_power),
+        asymptote(dense[0], tasks.start_accuracy, tasks.accuracy_speed),
+        asymptote(dense[1], tasks.start_loss, tasks.loss_speed),
+        np.log(tasks.pool_size / tasks.n_classes),
+        removed,
+        -np.log(np.clip(segment.data, _LEAST_DATA, 1.0)),
         segment.levers[:, 0] * segment.levers[:, 1],
         segment.levers[:, 2],
-        segment.levers[:, 3],
-        segment.levers[:, 4],
-        learning_speed(tasks.dense_area) * _effort_share(progress, share),
+        # There is no teacher before something was removed.
+        np.minimum(removed, 1.0) * (segment.levers[:, 3] - _DISTILLATION),
+        removed * segment.levers[:, 4],
+        np.minimum(segment.early_removal, removed),
     )
     return np.stack(columns, axis=1)
 
 
-def _log_kept(compression: Lanes) -> Lanes:
-    return np.log(1.0 - np.minimum(compression, 0.97))
+def log_removed(compression: Lanes) -> Lanes:
+    """Return how much is gone on the scale on which damage adds up: from 0.9 to 0.95 goes half of what was left."""
+    return -np.log(1.0 - np.minimum(compression, _MOST_REMOVED))
 
 
-def learning_speed(dense_area: Lanes) -> Lanes:
-    """Return the speed at which `1 - exp(-speed x effort)` has a given mean over a run, effort rising to 1.
-
-    Effort is the learning rate's integral, so the law is that of dense training: tasks that learn slowly do so under
-    every controller.
+def early_removal(so_far: Lanes, index: Lanes, n_segments: Lanes, before: Lanes, after: Lanes) -> Lanes:
+    """Return what a run removed before its gradients could say what to keep, the coming segment included.
 
     Args:
-        dense_area: (lanes,) relative accuracy of dense training, averaged over its segments.
+        so_far: of the segments before.
+        index: segments finished; `n_segments`: of the run.
+        before: compression ratio before the segment; `after`: in it.
     """
-    return np.interp(dense_area, _AREAS, _SPEEDS)
-
-
-def _effort_share(progress: Lanes, share: Lanes) -> Lanes:
-    """Return the share of a run's effort that falls to a segment; all shares add up to 1."""
-    return _effort(progress + share) - _effort(progress)
-
-
-def _effort(progress: Lanes) -> Lanes:
-    """Return the integral of the learning rate up to `progress`, over that of the whole run."""
-    rising = np.minimum(progress, WARM_UP) ** 2 / WARM_UP
-    left = np.clip(1.0 - progress, 0.0, 1.0 - WARM_UP)
-    return rising + ((1.0 - WARM_UP) ** 2 - left**2) / (1.0 - WARM_UP)
-
-
-_SPEEDS = np.geomspace(0.1, 100.0, 61)
-_STEPS = np.linspace(0.0, 1.0, 65, dtype=np.float64)[1:]
-_AREAS = (1.0 - np.exp(-_SPEEDS[:, None] * _effort(_STEPS)[None, :])).mean(axis=1)
+    step = np.maximum(log_removed(after) - log_removed(before), 0.0)
+    total: Lanes = so_far + step * np.exp(-index / n_segments / _BLIND)
+    return total

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sec_rl.backends.simulator.features import Segment, features
+from sec_rl.backends.simulator.features import Segment, early_removal, features
+from sec_rl.backends.simulator.learning_curve import MOST_SKILL
 from sec_rl.backends.simulator.model import Simulator
-from sec_rl.backends.simulator.tasks import Lanes, TaskBatch, accuracy_gap, loss_gap
+from sec_rl.backends.simulator.tasks import LOWEST_SKILL, Lanes, TaskBatch, accuracy_of, loss_of
 
 # Longest run a simulator takes; noise is drawn for all of it when a lane opens.
 MAX_SEGMENTS = 200
@@ -27,23 +28,25 @@ class Opening:
     Attributes:
         tasks: their tasks.
         n_segments: segments of each run, in [1, 200].
-        members: member of the ensemble that simulates each.
+        members: member of the ensemble that simulates each; `sensitivity`: the task's own, above 0.
         noise: (lanes, segments, 3) standard normal; as many segments as the longest run has.
     """
 
     tasks: TaskBatch
     n_segments: NDArray[np.int64]
     members: NDArray[np.int64]
+    sensitivity: NDArray[np.float64]
     noise: NDArray[np.float64]
 
 
 def draw_opening(
     simulator: Simulator, tasks: TaskBatch, n_segments: NDArray[np.int64], generator: np.random.Generator
 ) -> Opening:
-    """Draw members and noise for tasks."""
+    """Draw members, sensitivities and noise for tasks."""
     members = generator.integers(0, simulator.ensemble.n_members, len(tasks))
+    sensitivity = np.exp(simulator.noise.sensitivity * generator.standard_normal(len(tasks)))
     noise = generator.standard_normal((len(tasks), int(n_segments.max()), N_NOISE))
-    return Opening(tasks, n_segments, members, noise)
+    return Opening(tasks, n_segments, members, sensitivity, noise)
 
 
 class SimulatorLanes:
@@ -66,13 +69,13 @@ class SimulatorLanes:
         self._simulator = simulator
         self.tasks = opening.tasks.take(np.arange(n))
         self.n_segments = opening.n_segments.astype(np.float64)
-        self._members = opening.members.copy()
+        self._members, self._sensitivity = opening.members.copy(), opening.sensitivity.copy()
         self._noise = np.zeros((n, max_segments, N_NOISE))
         self.segment, self.data, self.compression = np.zeros(n), np.zeros(n), np.zeros(n)
-        self.labels, self._highest = np.zeros(n), np.zeros(n)
+        self.labels, self._early = np.zeros(n), np.zeros(n)
         self.accuracy, self.loss = np.zeros(n), np.zeros(n)
-        # Relative accuracy and loss as they truly are, and the best accuracy so far.
-        self._state = np.zeros((n, 3))
+        # Skill of accuracy and of loss as they truly are.
+        self._state = np.zeros((n, 2))
         self._before: dict[str, Any] = {}
         self.open(np.arange(n), opening)
 
@@ -80,14 +83,14 @@ class SimulatorLanes:
         """Start new runs in some lanes."""
         self.tasks.put(lanes, opening.tasks)
         self.n_segments[lanes] = opening.n_segments
-        self._members[lanes] = opening.members
+        self._members[lanes], self._sensitivity[lanes] = opening.members, opening.sensitivity
         self._noise[lanes, : opening.noise.shape[1]] = opening.noise
-        for column in (self.segment, self.data, self.compression, self.labels, self._highest):
+        for column in (self.segment, self.data, self.compression, self.labels, self._early):
             column[lanes] = 0.0
-        start = opening.tasks.start_accuracy
-        self._state[lanes] = np.stack([start, np.zeros(len(lanes)), start], axis=1)
-        self.accuracy[lanes] = np.clip(opening.tasks.majority + start * accuracy_gap(opening.tasks), 0.0, 1.0)
-        self.loss[lanes] = np.log(opening.tasks.n_classes)
+        tasks = opening.tasks
+        self._state[lanes] = np.stack([tasks.start_accuracy, tasks.start_loss], axis=1)
+        self.accuracy[lanes] = accuracy_of(tasks.start_accuracy, tasks)
+        self.loss[lanes] = loss_of(tasks.start_loss, tasks)
 
     def advance(self, ratios: NDArray[np.float64], levers: NDArray[np.float64]) -> None:
         """Train one segment in every lane.
@@ -96,28 +99,20 @@ class SimulatorLanes:
             ratios: (lanes, 2) data and compression ratio to realise.
             levers: (lanes, 5) in the order of `Levers`.
         """
-        names = ("data", "compression", "_highest", "_state", "accuracy", "loss")
+        names = ("data", "compression", "_early", "_state", "accuracy", "loss")
         self._before = {name: getattr(self, name).copy() for name in names}
         rows = np.maximum(np.round(ratios[:, 0] * self.tasks.pool_size), 1.0)
         self.data = np.minimum(rows / self.tasks.pool_size, 1.0)
         self.labels = np.maximum(self.labels, self.data)
         self.compression = ratios[:, 1].copy()
-        self._highest = np.maximum(self._highest, self.compression)
-        segment = Segment(
-            self.segment,
-            self.n_segments,
-            self._before["compression"],
-            self.compression,
-            self._highest,
-            self.data,
-            self.labels,
-            levers,
-        )
+        before = self._before["compression"]
+        self._early = early_removal(self._early, self.segment, self.n_segments, before, self.compression)
+        segment = Segment(self.segment, self.n_segments, before, self.compression, self._early, self.data, levers)
         inputs = features(segment, self.tasks)
-        after = self._simulator.ensemble.step(self._members, inputs, self._state)
+        after = self._simulator.ensemble.step(self._members, inputs, self._state, self._sensitivity)
         noise = self._noise[np.arange(len(self.segment)), self.segment.astype(np.int64)]
         after += self._simulator.noise.scale(inputs, after) * noise[:, :2]
-        self._state = np.concatenate([after, np.maximum(self._state[:, 2], after[:, 0])[:, None]], axis=1)
+        self._state = np.clip(after, LOWEST_SKILL, MOST_SKILL)
         self.segment = self.segment + 1.0
         self._observe(noise[:, 2])
 
@@ -139,8 +134,8 @@ class SimulatorLanes:
 
     def state_dict(self) -> dict[str, NDArray[np.float64]]:
         """Return everything that changes, as arrays."""
-        own = ("n_segments", "segment", "data", "compression", "labels", "_highest", "accuracy", "loss", "_state")
-        arrays = {name: getattr(self, name).copy() for name in (*own, "_members", "_noise")}
+        own = ("n_segments", "segment", "data", "compression", "labels", "_early", "accuracy", "loss", "_state")
+        arrays = {name: getattr(self, name).copy() for name in (*own, "_members", "_sensitivity", "_noise")}
         return arrays | {f"task.{name}": value.copy() for name, value in vars(self.tasks).items()}
 
     def load_state_dict(self, state: dict[str, NDArray[np.float64]]) -> None:
@@ -152,8 +147,8 @@ class SimulatorLanes:
                 setattr(self, name, value.copy())
 
     def _observe(self, noise: Lanes) -> None:
-        """Turn relative values into what validation shows: a sample's accuracy has the noise of its size."""
-        true = np.clip(self.tasks.majority + self._state[:, 0] * accuracy_gap(self.tasks), 0.0, 1.0)
+        """Turn skills into what validation shows: a sample's accuracy has the noise of its size."""
+        true = accuracy_of(self._state[:, 0], self.tasks)
         sampled = true + np.sqrt(true * (1.0 - true) / VALIDATION_ROWS) * noise
         self.accuracy = np.clip(sampled, 0.0, 1.0)
-        self.loss = np.maximum(np.log(self.tasks.n_classes) - self._state[:, 1] * loss_gap(self.tasks), 0.0)
+        self.loss = loss_of(self._state[:, 1], self.tasks)

@@ -14,14 +14,19 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from sec_rl.backends.simulator.curves import CostCurves
-from sec_rl.backends.simulator.dynamics import N_ANSWERS, N_STATE, Ensemble
-from sec_rl.backends.simulator.features import FEATURE_NAMES, REMOVAL
+from sec_rl.backends.simulator.dynamics import N_POWERS, Ensemble
+from sec_rl.backends.simulator.features import ASYMPTOTE, DEVIATION_NAMES, FEATURE_NAMES, LEARNING_RATE, REMOVAL
 from sec_rl.backends.simulator.tasks import TaskBatch
 from sec_rl.errors import InputError
 from sec_rl.run_folder import write_atomically
 
-SCHEMA, DESCRIPTION, WEIGHTS = 1, "simulator.json", "simulator.safetensors"
+SCHEMA, DESCRIPTION, WEIGHTS = 2, "simulator.json", "simulator.safetensors"
 _MOST_BYTES = 50_000_000
+
+
+N_NOISE_WEIGHTS = 5
+# Spread below this says nothing: the residuals of a solved task are rounding.
+_LEAST_SPREAD = 0.01
 
 
 @dataclass(frozen=True)
@@ -29,27 +34,35 @@ class Noise:
     """Residual noise of a segment: its logarithm is linear in a few features.
 
     Attributes:
-        weights: (2, 4) for relative accuracy and loss: constant, learning rate, removal, what is missing
-            to the dense level.
+        weights: (2, 5) for skill of accuracy and of loss: constant, learning rate, removal, what is missing to the
+            asymptote, logarithm of skill x (1 - skill).
+        sensitivity: standard deviation of the logarithm of a task's own sensitivity, at least 0.
     """
 
     weights: NDArray[np.float64]
+    sensitivity: float = 0.0
 
     def scale(self, inputs: NDArray[np.float64], after: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return standard deviations, (lanes, 2).
 
         Args:
             inputs: (lanes, features).
-            after: (lanes, 2) relative accuracy and loss, as predicted.
+            after: (lanes, 2) skill of accuracy and of loss, as predicted.
         """
-        scale: NDArray[np.float64] = np.exp(np.clip(noise_basis(inputs, after[:, 0]) @ self.weights.T, -7.0, -1.0))
+        logarithm = (noise_basis(inputs, after) * self.weights).sum(axis=-1)
+        scale: NDArray[np.float64] = np.exp(np.clip(logarithm, -7.0, -1.0))
         return scale
 
 
-def noise_basis(inputs: NDArray[np.float64], accuracy: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return what the noise's logarithm is linear in, (lanes, 4)."""
-    rate = inputs[:, FEATURE_NAMES.index("learning_rate")]
-    return np.stack([np.ones(len(rate)), rate, inputs[:, REMOVAL], np.clip(1.0 - accuracy, 0.0, 1.0)], axis=1)
+def noise_basis(inputs: NDArray[np.float64], after: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return what the noise's logarithm is linear in, (lanes, 2, 5)."""
+    basis = np.empty((*after.shape, N_NOISE_WEIGHTS))
+    basis[..., 0] = 1.0
+    basis[..., 1] = inputs[:, LEARNING_RATE, None]
+    basis[..., 2] = inputs[:, REMOVAL, None]
+    basis[..., 3] = np.clip(inputs[:, ASYMPTOTE] - after, 0.0, 1.0)
+    basis[..., 4] = np.log(np.maximum(after * (1.0 - after), _LEAST_SPREAD))
+    return basis
 
 
 @dataclass(frozen=True)
@@ -77,9 +90,8 @@ def save_simulator(simulator: Simulator, folder: Path) -> None:
     """Write `simulator.json` and `simulator.safetensors`."""
     folder.mkdir(parents=True, exist_ok=True)
     ensemble, curves = simulator.ensemble, simulator.curves
-    tensors = {"mean": ensemble.mean, "scale": ensemble.scale, "noise": simulator.noise.weights}
-    for layer, (weight, bias) in enumerate(zip(ensemble.weights, ensemble.biases, strict=True)):
-        tensors |= {f"weight.{layer}": weight, f"bias.{layer}": bias}
+    tensors = {"noise": simulator.noise.weights, "sensitivity": np.array([simulator.noise.sensitivity])}
+    tensors |= {f"law.{field.name}": getattr(ensemble, field.name) for field in fields(Ensemble)}
     tensors |= {f"curve.{field.name}": getattr(curves, field.name) for field in fields(curves)}
     tensors |= {f"task.{field.name}": getattr(simulator.tasks, field.name) for field in fields(TaskBatch)}
     aside = folder / f"{WEIGHTS}.new"
@@ -102,15 +114,10 @@ def load_simulator(folder: Path) -> Simulator:
         if path.stat().st_size > _MOST_BYTES:
             raise InputError(f"{str(path)!r} is larger than {_MOST_BYTES} bytes; that is no simulator.")
         tensors = load_file(path)
-        ensemble = Ensemble(
-            tensors["mean"],
-            tensors["scale"],
-            (tensors["weight.0"], tensors["weight.1"], tensors["weight.2"]),
-            (tensors["bias.0"], tensors["bias.1"], tensors["bias.2"]),
-        )
+        ensemble = Ensemble(**{field.name: tensors[f"law.{field.name}"] for field in fields(Ensemble)})
         simulator = Simulator(
             ensemble,
-            Noise(tensors["noise"]),
+            Noise(tensors["noise"], float(tensors["sensitivity"][0])),
             CostCurves(*(tensors[f"curve.{field.name}"] for field in fields(CostCurves))),
             TaskBatch(**{field.name: tensors[f"task.{field.name}"] for field in fields(TaskBatch)}),
             tuple(description["settings"]),
@@ -142,12 +149,12 @@ def _check(simulator: Simulator, tensors: Mapping[str, NDArray[Any]], path: Path
     for name, value in tensors.items():
         if not np.isfinite(value).all():
             raise InputError(f"{str(path)!r} holds values in {name!r} that are no numbers.")
-    n_in = len(FEATURE_NAMES) + N_STATE
-    members = simulator.ensemble.n_members
-    for layer, (weight, bias) in enumerate(zip(simulator.ensemble.weights, simulator.ensemble.biases, strict=True)):
-        if weight.ndim != 3 or weight.shape[:2] != (members, n_in) or bias.shape != (members, weight.shape[2]):
-            raise InputError(f"{str(path)!r}: layer {layer} has shape {weight.shape}, bias {bias.shape}.")
-        n_in = weight.shape[2]
+    ensemble, members, n = simulator.ensemble, simulator.ensemble.n_members, len(DEVIATION_NAMES)
+    shapes = {"effect": (n,), "ease": (n,), "fragility": (), "powers": (N_POWERS,), "abundance": ()}
+    for name, rest in shapes.items():
+        shape = getattr(ensemble, name).shape
+        if shape != (members, 2, *rest):
+            raise InputError(f"{str(path)!r}: {name} has shape {shape}, not {(members, 2, *rest)}.")
     lengths = {len(getattr(simulator.tasks, field.name)) for field in fields(TaskBatch)}
-    if n_in != N_ANSWERS or lengths != {len(simulator.names)} or simulator.noise.weights.shape != (2, 4):
+    if lengths != {len(simulator.names)} or simulator.noise.weights.shape != (2, N_NOISE_WEIGHTS) or not members:
         raise InputError(f"{str(path)!r}: tensors do not fit together.")

@@ -8,20 +8,30 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
+from sec_rl.backends.simulator.learning_curve import (
+    LEAST_SPEED,
+    MOST_POWER,
+    MOST_SKILL,
+    MOST_SPEED,
+    logit,
+    sigmoid,
+)
+
 Lanes = NDArray[np.float64]
 
 # Drawn tasks mix two recorded ones and move a little away from both.
 _JITTER = 0.15
-# Accuracy and loss are told apart from chance by at least this much.
-_LEAST_GAP = 0.05
+_COUNTS = ("n_classes", "pool_size", "budget")
+# Skill below this says no more: a ruined run is ruined, and a model that is surely wrong has a loss without end.
+LOWEST_SKILL = -0.5
 
 
 @dataclass(frozen=True)
 class TaskBatch:
     """Descriptors of tasks, one entry per lane.
 
-    What dense training on all labels reaches, and how fast, are descriptors: one ordinary training of the task
-    measures them. Everything else follows from counting rows and classes and from the opened session.
+    What dense training on all labels reaches, and along which curve, are descriptors: one ordinary training of the
+    task measures them. Everything else follows from counting rows and classes and from the opened session.
 
     Attributes:
         n_classes: classes, at least 2.
@@ -30,9 +40,10 @@ class TaskBatch:
         budget: example passes of the run.
         dense_accuracy: of dense training on all labels, in [0, 1].
         dense_loss: of the same, in nats.
-        dense_area: relative accuracy of dense training, averaged over its segments: 1 is learned at once.
+        accuracy_speed: speed of its learning curve, see `sec_rl.backends.simulator.learning_curve`;
+            `accuracy_power`: its power; `loss_speed` and `loss_power`: those of its loss.
         size_open: artefact bytes over dense fp32 bytes before anything is removed: what int8 and the vocabulary give.
-        start_accuracy: of the opened session, see `relative_accuracy`.
+        start_accuracy: skill of the opened session, see `accuracy_skill`; `start_loss`: see `loss_skill`.
     """
 
     n_classes: Lanes
@@ -41,9 +52,13 @@ class TaskBatch:
     budget: Lanes
     dense_accuracy: Lanes
     dense_loss: Lanes
-    dense_area: Lanes
+    accuracy_speed: Lanes
+    accuracy_power: Lanes
+    loss_speed: Lanes
+    loss_power: Lanes
     size_open: Lanes
     start_accuracy: Lanes
+    start_loss: Lanes
 
     def __len__(self) -> int:
         return len(self.n_classes)
@@ -58,26 +73,24 @@ class TaskBatch:
             getattr(self, field.name)[lanes] = getattr(tasks, field.name)
 
 
-def accuracy_gap(tasks: TaskBatch) -> Lanes:
-    """Return what there is to learn: dense accuracy over the majority's, at least 0.05."""
-    return np.maximum(tasks.dense_accuracy - tasks.majority, _LEAST_GAP)
+def accuracy_skill(accuracy: Lanes, tasks: TaskBatch) -> Lanes:
+    """Return accuracy as a share of what there is to learn: 0 is the majority's, 1 is no error; in [-0.5, 0.99]."""
+    return np.clip((accuracy - tasks.majority) / (1.0 - tasks.majority), LOWEST_SKILL, MOST_SKILL)
 
 
-def loss_gap(tasks: TaskBatch) -> Lanes:
-    """Return the same in nats: the loss of a uniform guess minus the dense loss, at least 0.05."""
-    return np.maximum(np.log(tasks.n_classes) - tasks.dense_loss, _LEAST_GAP)
+def loss_skill(loss: Lanes, tasks: TaskBatch) -> Lanes:
+    """Return the loss on the same scale: 0 is that of a uniform guess, 1 is none; in [-0.5, 0.99]."""
+    return np.clip(1.0 - loss / np.log(tasks.n_classes), LOWEST_SKILL, MOST_SKILL)
 
 
-def relative_accuracy(accuracy: Lanes, tasks: TaskBatch) -> Lanes:
-    """Return accuracy as a share of what there is to learn: 0 is the majority's, 1 the dense model's, clipped to
-    [-1, 1.5]: where there is little to learn, one validation row is much.
-    """
-    return np.clip((accuracy - tasks.majority) / accuracy_gap(tasks), -1.0, 1.5)
+def accuracy_of(skill: Lanes, tasks: TaskBatch) -> Lanes:
+    """Return the accuracy of a skill, in [0, 1]."""
+    return np.clip(tasks.majority + skill * (1.0 - tasks.majority), 0.0, 1.0)
 
 
-def relative_loss(loss: Lanes, tasks: TaskBatch) -> Lanes:
-    """Return the loss on the same scale: 0 is a uniform guess, 1 the dense model, 1.5 at most and -1 at least."""
-    return np.clip((np.log(tasks.n_classes) - loss) / loss_gap(tasks), -1.0, 1.5)
+def loss_of(skill: Lanes, tasks: TaskBatch) -> Lanes:
+    """Return the loss of a skill, in nats, at least 0."""
+    return np.maximum((1.0 - skill) * np.log(tasks.n_classes), 0.0)
 
 
 def draw_tasks(recorded: TaskBatch, n: int, generator: np.random.Generator) -> TaskBatch:
@@ -97,37 +110,36 @@ def draw_tasks(recorded: TaskBatch, n: int, generator: np.random.Generator) -> T
         mixed = weight * column[first] + (1.0 - weight) * column[second] + spread * generator.normal(size=n)
         values[field.name] = np.clip(mixed, column.min() - spread, column.max() + spread)
     n_classes = np.maximum(np.round(np.exp(values["n_classes"])), 2.0)
-    majority = 1.0 / n_classes + (1.0 - 1.0 / n_classes) * _sigmoid(values["majority"])
+    majority = 1.0 / n_classes + (1.0 - 1.0 / n_classes) * sigmoid(values["majority"])
     return TaskBatch(
         n_classes,
         majority,
         np.round(np.exp(values["pool_size"])),
         np.round(np.exp(values["budget"])),
-        majority + (1.0 - majority) * _sigmoid(values["dense_accuracy"]),
-        np.log(n_classes) * _sigmoid(values["dense_loss"]),
-        np.clip(values["dense_area"], 0.1, 1.0),
+        majority + (1.0 - majority) * sigmoid(values["dense_accuracy"]),
+        np.log(n_classes) * sigmoid(values["dense_loss"]),
+        np.clip(np.exp(values["accuracy_speed"]), LEAST_SPEED, MOST_SPEED),
+        np.clip(np.exp(values["accuracy_power"]), 1.0, MOST_POWER),
+        np.clip(np.exp(values["loss_speed"]), LEAST_SPEED, MOST_SPEED),
+        np.clip(np.exp(values["loss_power"]), 1.0, MOST_POWER),
         np.clip(values["size_open"], 0.02, 0.5),
-        values["start_accuracy"],
+        np.clip(values["start_accuracy"], LOWEST_SKILL, MOST_SKILL),
+        np.clip(values["start_loss"], LOWEST_SKILL, MOST_SKILL),
     )
 
 
 def _to_line(name: str, column: Lanes, tasks: TaskBatch) -> Lanes:
     """Map a descriptor to a scale on which mixing two of them makes sense."""
-    if name in ("n_classes", "pool_size", "budget"):
+    if name in _COUNTS or name.endswith(("_speed", "_power")):
         return np.log(column)
     if name == "majority":
-        return _logit((column - 1.0 / tasks.n_classes) / (1.0 - 1.0 / tasks.n_classes))
+        return _bounded_logit((column - 1.0 / tasks.n_classes) / (1.0 - 1.0 / tasks.n_classes))
     if name == "dense_accuracy":
-        return _logit((column - tasks.majority) / (1.0 - tasks.majority))
+        return _bounded_logit((column - tasks.majority) / (1.0 - tasks.majority))
     if name == "dense_loss":
-        return _logit(column / np.log(tasks.n_classes))
+        return _bounded_logit(column / np.log(tasks.n_classes))
     return column
 
 
-def _logit(share: Lanes) -> Lanes:
-    share = np.clip(share, 0.01, 0.99)
-    return np.log(share / (1.0 - share))
-
-
-def _sigmoid(value: Lanes) -> Lanes:
-    return 1.0 / (1.0 + np.exp(-value))
+def _bounded_logit(share: Lanes) -> Lanes:
+    return logit(np.clip(share, 0.01, 0.99))
