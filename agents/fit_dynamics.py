@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -79,6 +81,11 @@ class _Members(nn.Module):
         """Return fragilities, (members, 1, 2)."""
         return softplus(self.raw_fragility)
 
+    def ensemble(self) -> Ensemble:
+        """Return what is simulated with the coefficients as they are."""
+        parts = (self.effect(), self.ease, self.fragility(), self.powers(), self.abundance)
+        return Ensemble(*(part.detach().numpy()[:, 0].astype(np.float64) for part in parts))
+
     def forward(self, inputs: Tensor, state: Tensor) -> Tensor:
         """Map (members, rows, features) and (members, rows, 2) to (members, rows, 2)."""
         apart = inputs[..., None, DEVIATIONS]
@@ -111,8 +118,7 @@ def fit_ensemble(traces: TraceBatch, *, n_members: int, epochs: int, seed: int) 
     picked = np.random.default_rng(seed).integers(0, len(traces), (n_members, len(traces)))
     members = _Members(n_members)
     _fit(members, [traces.take(rows) for rows in picked], epochs)
-    parts = (members.effect(), members.ease, members.fragility(), members.powers(), members.abundance)
-    return Ensemble(*(part.detach().numpy()[:, 0].astype(np.float64) for part in parts))
+    return members.ensemble()
 
 
 def fit_sensitivity(ensemble: Ensemble, traces: TraceBatch) -> float:
@@ -136,16 +142,8 @@ def free_run(ensemble: Ensemble, traces: TraceBatch, sensitivity: float = 1.0) -
     Returns:
         (members, episodes, segments, 2) skill of accuracy and of loss.
     """
-    found = []
-    for member in range(ensemble.n_members):
-        members = np.full(len(traces), member)
-        state, path = traces.states[:, 0], []
-        for t in range(traces.inputs.shape[1]):
-            after = ensemble.step(members, traces.inputs[:, t], state, sensitivity)
-            state = np.where(traces.learned[:, t, None], after, state)
-            path.append(state)
-        found.append(np.stack(path, axis=1))
-    return np.stack(found)
+    every = [np.full(len(traces), member) for member in range(ensemble.n_members)]
+    return np.stack([traces.play(partial(ensemble.step, members, sensitivity=sensitivity)) for members in every])
 
 
 def _fit(members: _Members, traces: list[TraceBatch], epochs: int) -> None:

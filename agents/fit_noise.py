@@ -8,9 +8,8 @@ from numpy.typing import NDArray
 from sec_rl.agents.trace_batch import TraceBatch
 from sec_rl.backends.simulator.dynamics import Ensemble
 from sec_rl.backends.simulator.lanes import VALIDATION_ROWS
-from sec_rl.backends.simulator.learning_curve import MOST_SKILL
 from sec_rl.backends.simulator.model import N_NOISE_WEIGHTS, Noise, noise_basis
-from sec_rl.backends.simulator.tasks import LOWEST_SKILL, accuracy_of
+from sec_rl.backends.simulator.tasks import accuracy_of
 
 # Mean of log |x| for a standard normal x, with its sign turned.
 _LOG_OFFSET = 0.635
@@ -53,16 +52,18 @@ def noisy_finals(
     ensemble: Ensemble, noise: Noise, traces: TraceBatch, generator: np.random.Generator
 ) -> NDArray[np.float64]:
     """Return draws of each episode's final skill, (draws, episodes), member, sensitivity and noise drawn anew."""
-    finals = []
-    for _ in range(_DRAWS):
-        members = generator.integers(0, ensemble.n_members, len(traces))
-        sensitivity = np.exp(noise.sensitivity * generator.standard_normal(len(traces)))
-        state, path = traces.states[:, 0], []
-        for t in range(traces.inputs.shape[1]):
-            inputs = traces.inputs[:, t]
-            after = ensemble.step(members, inputs, state, sensitivity)
-            after = after + noise.scale(inputs, after) * generator.standard_normal(after.shape)
-            state = np.where(traces.learned[:, t, None], np.clip(after, LOWEST_SKILL, MOST_SKILL), state)
-            path.append(state[:, 0])
-        finals.append(np.stack(path, axis=1)[np.arange(len(traces)), traces.last])
-    return np.stack(finals)
+    return np.stack([_noisy_final(ensemble, noise, traces, generator) for _ in range(_DRAWS)])
+
+
+def _noisy_final(
+    ensemble: Ensemble, noise: Noise, traces: TraceBatch, generator: np.random.Generator
+) -> NDArray[np.float64]:
+    members = generator.integers(0, ensemble.n_members, len(traces))
+    sensitivity = np.exp(noise.sensitivity * generator.standard_normal(len(traces)))
+
+    def step(inputs: NDArray[np.float64], state: NDArray[np.float64]) -> NDArray[np.float64]:
+        after = ensemble.step(members, inputs, state, sensitivity)
+        return noise.disturb(inputs, after, generator.standard_normal(after.shape))
+
+    final: NDArray[np.float64] = traces.play(step)[np.arange(len(traces)), traces.last, 0]
+    return final

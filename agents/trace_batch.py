@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,6 +48,21 @@ class TraceBatch:
     def last(self) -> NDArray[np.int64]:
         """Index of each episode's last segment, (episodes,)."""
         return np.asarray(self.ran.sum(axis=1) - 1, np.int64)
+
+    def play(self, step: Callable[[Array, Array], Array]) -> Array:
+        """Run all episodes freely from their opened session on; a segment that was rolled back changes nothing.
+
+        Args:
+            step: from inputs (episodes, features) and states (episodes, 2) of a segment to the states after it.
+
+        Returns:
+            (episodes, segments, 2) states after each segment.
+        """
+        state, path = self.states[:, 0], []
+        for t in range(self.inputs.shape[1]):
+            state = np.where(self.learned[:, t, None], step(self.inputs[:, t], state), state)
+            path.append(state)
+        return np.stack(path, axis=1)
 
     def take(self, rows: NDArray[np.int64] | Sequence[int]) -> TraceBatch:
         """Return some of the episodes; one may be taken twice."""

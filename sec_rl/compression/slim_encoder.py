@@ -3,7 +3,7 @@
 Every architecture is read into this one module (see `adapters`), so slicing, training and export are written
 once. Layers may differ in width; a block with nothing left keeps only its bias and its norm; a dropped layer is
 absent. There is no dropout: a pruned model has nothing to spare for it, and a dense model that trained with it would
-change its ways the moment the first structure goes (`docs/compression_levers.md` has the measurement).
+change its ways the moment the first structure goes.
 """
 
 from __future__ import annotations

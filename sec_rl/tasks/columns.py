@@ -64,8 +64,9 @@ def find_columns(source: str, header: Sequence[str], asked: Columns = AS_TOLD) -
     wanted = {name: column for name, column in asdict(asked).items() if column is not None}
     named = {name: name for name in COLUMNS if name in header}
     known = named | wanted
-    told = _tell_label(header) if "text" in known else _tell_texts(header) | _tell_label(header)
-    columns = {name: (told | known)[name] for name in COLUMNS if name in told | known}
+    told = ({} if "text" in known else _tell_texts(header)) | _tell_label(header)
+    found = told | known
+    columns = {name: found[name] for name in COLUMNS if name in found}
     for name in _NEEDED:
         if name not in columns:
             return _missing(source, name, header)
@@ -81,7 +82,7 @@ def find_columns(source: str, header: Sequence[str], asked: Columns = AS_TOLD) -
 
 def told_note(columns: Mapping[str, str], asked: Columns = AS_TOLD) -> str | None:
     """Return a note on the columns that were told by their names, or None."""
-    told = [f"{old!r} is {new}" for new, old in columns.items() if old != new and getattr(asked, new, None) is None]
+    told = [f"{old!r} is {new}" for new, old in columns.items() if old != new and getattr(asked, new) is None]
     return f"Columns told by their names: {', '.join(told)}." if told else None
 
 

@@ -13,7 +13,7 @@ The deviations (`features.DEVIATION_NAMES`) are what sets a segment apart from d
 any, the law gives the task's own dense curve, whatever the coefficients are. Effects add up in log-odds, so that what
 takes a point from a task with a tenth of errors takes next to none from one with a hundredth. Fewer labels matter
 less where there are many per class. All coefficients are shared by all tasks: six families tell little about a
-seventh, and networks in their place predicted left-out tasks half again as badly.
+seventh, and networks in their place predicted left-out tasks worse.
 
 An ensemble of fits to bootstraps says how sure the coefficients are, as in Chua et al. 2018, sec. 4. Tasks still
 differ by more than that: a task's own sensitivity, drawn for every simulated run, scales all effects on its level.
@@ -26,13 +26,20 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sec_rl.backends.simulator.features import ASYMPTOTE, DEVIATIONS, EFFORT, REMOVAL, ROWS_PER_CLASS
+from sec_rl.backends.simulator.features import (
+    ASYMPTOTE,
+    DEVIATION_NAMES,
+    DEVIATIONS,
+    EFFORT,
+    REMOVAL,
+    ROWS_PER_CLASS,
+)
 
 Array = NDArray[np.float64]
 
 # Removal and missing labels enter with a power: the first parts cost less, or more, than the last.
 N_POWERS = 2
-LABELS = 1
+LABELS = DEVIATION_NAMES.index("log_labels_left_out")
 # Bounds of the logarithm of ease, and of an effect in log-odds.
 LEAST_EASE, MOST_EASE = -3.0, 2.0
 LEAST_EFFECT, MOST_EFFECT = -6.0, 2.0

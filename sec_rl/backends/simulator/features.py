@@ -34,10 +34,13 @@ FEATURE_NAMES = (
     "log_rows_per_class",
     *DEVIATION_NAMES,
 )
-LEARNING_RATE, REMOVAL, ROWS_PER_CLASS = (
-    FEATURE_NAMES.index(name) for name in ("learning_rate", "removal", "log_rows_per_class")
+LEARNING_RATE, REMOVAL, ROWS_PER_CLASS, _EFFORT, _ASYMPTOTE = (
+    FEATURE_NAMES.index(name)
+    for name in ("learning_rate", "removal", "log_rows_per_class", "accuracy_effort", "accuracy_asymptote")
 )
-EFFORT, ASYMPTOTE, DEVIATIONS = slice(2, 4), slice(4, 6), slice(7, 14)
+# That of accuracy, then that of loss.
+EFFORT, ASYMPTOTE = slice(_EFFORT, _EFFORT + 2), slice(_ASYMPTOTE, _ASYMPTOTE + 2)
+DEVIATIONS = slice(-len(DEVIATION_NAMES), None)
 # Progress within which importance is learned: what is removed earlier is chosen blindly.
 _BLIND = 0.1
 # Points at which a segment's learning rate is averaged.

@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sec_rl.backends.simulator.features import Segment, early_removal, features
-from sec_rl.backends.simulator.learning_curve import MOST_SKILL
 from sec_rl.backends.simulator.model import Simulator
-from sec_rl.backends.simulator.tasks import LOWEST_SKILL, Lanes, TaskBatch, accuracy_of, loss_of
+from sec_rl.backends.simulator.tasks import Lanes, TaskBatch, accuracy_of, loss_of
 
 # Longest run a simulator takes; noise is drawn for all of it when a lane opens.
 MAX_SEGMENTS = 200
@@ -111,8 +110,7 @@ class SimulatorLanes:
         inputs = features(segment, self.tasks)
         after = self._simulator.ensemble.step(self._members, inputs, self._state, self._sensitivity)
         noise = self._noise[np.arange(len(self.segment)), self.segment.astype(np.int64)]
-        after += self._simulator.noise.scale(inputs, after) * noise[:, :2]
-        self._state = np.clip(after, LOWEST_SKILL, MOST_SKILL)
+        self._state = self._simulator.noise.disturb(inputs, after, noise[:, :2])
         self.segment = self.segment + 1.0
         self._observe(noise[:, 2])
 

@@ -16,14 +16,13 @@ from safetensors.numpy import load_file, save_file
 from sec_rl.backends.simulator.curves import CostCurves
 from sec_rl.backends.simulator.dynamics import N_POWERS, Ensemble
 from sec_rl.backends.simulator.features import ASYMPTOTE, DEVIATION_NAMES, FEATURE_NAMES, LEARNING_RATE, REMOVAL
-from sec_rl.backends.simulator.tasks import TaskBatch
+from sec_rl.backends.simulator.learning_curve import MOST_SKILL
+from sec_rl.backends.simulator.tasks import LOWEST_SKILL, TaskBatch
 from sec_rl.errors import InputError
 from sec_rl.run_folder import write_atomically
 
 SCHEMA, DESCRIPTION, WEIGHTS = 2, "simulator.json", "simulator.safetensors"
 _MOST_BYTES = 50_000_000
-
-
 N_NOISE_WEIGHTS = 5
 # Spread below this says nothing: the residuals of a solved task are rounding.
 _LEAST_SPREAD = 0.01
@@ -52,6 +51,19 @@ class Noise:
         logarithm = (noise_basis(inputs, after) * self.weights).sum(axis=-1)
         scale: NDArray[np.float64] = np.exp(np.clip(logarithm, -7.0, -1.0))
         return scale
+
+    def disturb(
+        self, inputs: NDArray[np.float64], after: NDArray[np.float64], draws: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Return skills as a run with this noise really has them, (lanes, 2), within the bounds of skill.
+
+        Args:
+            inputs: (lanes, features).
+            after: (lanes, 2) skill of accuracy and of loss, as predicted.
+            draws: (lanes, 2) standard normal.
+        """
+        disturbed: NDArray[np.float64] = np.clip(after + self.scale(inputs, after) * draws, LOWEST_SKILL, MOST_SKILL)
+        return disturbed
 
 
 def noise_basis(inputs: NDArray[np.float64], after: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,0 +1,58 @@
+"""The law of the simulator: numpy simulates what torch fits; without deviations it is the dense learning curve."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sec_rl.agents.fit_dynamics import _Members
+from sec_rl.backends.simulator.features import ASYMPTOTE, DEVIATIONS, EFFORT, FEATURE_NAMES
+from sec_rl.backends.simulator.learning_curve import asymptote, effort, fit_curve
+
+
+def drawn_members(seed: int, n: int = 3) -> _Members:
+    """Return members with drawn coefficients."""
+    members = _Members(n)
+    with torch.no_grad():
+        generator = torch.Generator().manual_seed(seed)
+        for parameter in members.parameters():
+            parameter.add_(0.5 * torch.randn(parameter.shape, generator=generator))
+    return members
+
+
+def test_numpy_simulates_what_torch_fits() -> None:
+    members, generator = drawn_members(0), np.random.default_rng(0)
+    inputs = generator.uniform(0.0, 1.0, (50, len(FEATURE_NAMES)))
+    inputs[:, ASYMPTOTE] = generator.uniform(0.1, 0.9, (50, 2))
+    inputs[:10, DEVIATIONS] = 0.0
+    state = generator.uniform(-0.3, 0.9, (50, 2))
+    both = (torch.tensor(each, dtype=torch.float32).expand(3, -1, -1) for each in (inputs, state))
+    fitted = members(*both).detach().numpy()
+    for member in range(3):
+        simulated = members.ensemble().step(np.full(50, member), inputs, state)
+        np.testing.assert_allclose(simulated, fitted[member], atol=1e-5)
+
+
+@given(st.integers(0, 1000), st.floats(0.1, 0.95), st.floats(-0.3, 0.05), st.floats(0.3, 0.9), st.integers(4, 16))
+def test_without_deviations_a_run_is_the_dense_one(
+    seed: int, dense: float, start: float, share: float, n_segments: int
+) -> None:
+    mean = start + share * (dense - start)
+    speed, power = fit_curve(dense, start, mean, n_segments)
+    ensemble, done = drawn_members(seed, 1).ensemble(), effort(np.arange(n_segments + 1) / n_segments) ** power
+    inputs, state, path = np.zeros((1, len(FEATURE_NAMES))), np.full((1, 2), start), []
+    inputs[:, ASYMPTOTE] = asymptote(np.full(1, dense), np.full(1, start), np.full(1, speed))
+    for before, after in itertools.pairwise(done):
+        inputs[:, EFFORT] = speed * (after - before)
+        state = ensemble.step(np.zeros(1, np.int64), inputs, state)
+        path.append(float(state[0, 0]))
+    assert path[-1] == pytest.approx(dense, abs=1e-6)
+    assert path == sorted(path)
+    # Between the slowest and the fastest curve there is, the mean is that of the run.
+    if 1.0 < power < 6.0 or (power == 1.0 and speed < 60.0):
+        assert np.mean(path) == pytest.approx(mean, abs=0.02)
