@@ -128,10 +128,10 @@ class Preference:
     """
 
     accuracy_weight: float = 1.0
-    # Accuracy first: half the size or half the time is worth a point and a half, all labels are worth four.
-    size_weight: float = 0.015
-    latency_weight: float = 0.015
-    label_weight: float = 0.04
+    # Accuracy first: half the size or half the time is worth a point, all labels are worth two.
+    size_weight: float = 0.01
+    latency_weight: float = 0.01
+    label_weight: float = 0.02
     target_speedup: float | None = None
     target_size_ratio: float | None = None
     max_accuracy_drop: float | None = None
