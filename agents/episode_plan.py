@@ -21,8 +21,13 @@ SETTINGS = ((1200, 2400), (3000, 4000))
 # training ended at half of what it reaches, where chance decides how much of it any schedule gets.
 _DOUBLINGS = 3.0
 SEGMENTS = (8, 10, 12, 16)
-# Of eight episodes of a setting one is dense (the level that others are compared with) and half wander.
-_KINDS = ("dense", "walk", "cubic", "walk", "fixed", "walk", "cubic", "walk")
+# Of eight episodes of a setting one is dense (the level that others are compared with) and half wander, every other
+# one of these around a policy of an earlier round. A longer collection turns to such policies: a simulator is asked
+# about the runs that policies make, and what it does not know of them the next policy takes for free.
+_KINDS = (
+    *("dense", "policy", "cubic", "walk", "fixed", "policy", "cubic", "walk"),
+    *("dense", "policy", "cubic", "policy", "policy", "policy", "fixed", "walk"),
+)
 # Share of the episodes that are not dense whose levers are drawn, too.
 _DRAWN_LEVERS = 0.25
 # Tasks that share their texts, wherever they were packaged: they are held out together.
@@ -95,7 +100,7 @@ def plan_episodes(
         tasks: as `load_task` takes them.
         n_episodes: how many.
         seed: decides all of them.
-        with_policy: drive every other wandering episode by a policy of an earlier round.
+        with_policy: drive the episodes of kind `policy` by a policy of an earlier round; they are walks otherwise.
 
     Raises:
         InputError: no task, no episode, or two tasks of one name.
@@ -111,8 +116,8 @@ def plan_episodes(
         task, setting = turns[index % len(turns)]
         repeat = index // len(turns)
         kind = _KINDS[repeat % len(_KINDS)]
-        if with_policy and kind == "walk" and repeat % 4 == 1:
-            kind = "policy"
+        if kind == "policy" and not with_policy:
+            kind = "walk"
         specs.append(_draw(task, setting, kind, repeat, np.random.default_rng([seed, index])))
     return specs
 

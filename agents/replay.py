@@ -61,7 +61,42 @@ def replay(
         RunFolderError: `out` is taken, or holds nothing to resume.
         RunInterruptedError: Ctrl-C or SIGTERM came after the folder was made.
     """
-    config = RunConfig(
+    config = replay_config(
+        task,
+        policy=policy,
+        encoder=encoder,
+        target_speedup=target_speedup,
+        target_size_ratio=target_size_ratio,
+        max_accuracy_drop=max_accuracy_drop,
+        text=text,
+        text_pair=text_pair,
+        label=label,
+        passes=passes,
+        dense_reference=dense_reference,
+        threads=threads,
+        seed=seed,
+    )
+    return run(config, Path(out), overwrite=overwrite, resume=resume, on_task=on_task, on_segment=on_segment)
+
+
+def replay_config(
+    task: str,
+    *,
+    policy: str | Path | None = None,
+    encoder: str = "minilm-l6",
+    target_speedup: float | None = None,
+    target_size_ratio: float | None = None,
+    max_accuracy_drop: float | None = None,
+    text: str | None = None,
+    text_pair: str | None = None,
+    label: str | None = None,
+    passes: int | None = None,
+    dense_reference: str = "none",
+    threads: int | None = None,
+    seed: int = 0,
+) -> RunConfig:
+    """Return the configuration of the run that `replay` with these arguments is."""
+    return RunConfig(
         task=task,
         text=text,
         text_pair=text_pair,
@@ -77,4 +112,3 @@ def replay(
         threads=threads,
         seed=seed,
     )
-    return run(config, Path(out), overwrite=overwrite, resume=resume, on_task=on_task, on_segment=on_segment)

@@ -35,7 +35,7 @@ from sec_rl.agents.training_folder import (
     rewind_progress,
 )
 from sec_rl.agents.training_plan import TrainingPlan
-from sec_rl.agents.tuning import Tuned, tune_fixed
+from sec_rl.agents.tuning import PreferredSchedule, Tuned, tune_fixed
 from sec_rl.errors import InputError
 
 # Steps that a clone is fitted to, about: enough for every kind of preference.
@@ -131,7 +131,7 @@ def train(
     with open_training_folder(out, resume=resume, overwrite=overwrite), _threads(plan.threads), _logger(out) as log:
         keep_config(out, config, resume=resume)
         tuned = tune_fixed(open_lanes, seed=tune_seed)
-        teacher = start or tuned.schedule
+        teacher = start or tuned.preferred
         open_stage = _paired(open_lanes, teacher) if algorithm.paired and learn_in is None else open_lanes
         env = learn_in if learn_in is not None else open_stage(plan.lanes, learn_seed)
         lesson = _lesson(open_stage, env, algorithm, plan, teacher, show_seed, log)
@@ -142,7 +142,7 @@ def train(
         # What real runs taught, a simulator that was wrong about them cannot judge.
         keeps_last = learn_in is not None and course.fault is None
         policy = Policy(learner.network() if keeps_last else course.standing.best)
-        scores = _scores(open_lanes, policy, tuned.schedule, final_seed)
+        scores = _scores(open_lanes, policy, tuned, final_seed)
         about = _about(plan, settings, tuned, course.standing, ended, learner.steps)
         policy = replace(policy, scores=scores, provenance={**about, **(provenance or {})})
         save_policy(policy, out)
@@ -239,7 +239,7 @@ def _lesson(
     env: VecEnv,
     algorithm: Algorithm,
     plan: TrainingPlan,
-    teacher: Policy | TargetSchedule,
+    teacher: Policy | PreferredSchedule,
     seed: int,
     log: Logger,
 ) -> Lesson:
@@ -254,10 +254,15 @@ def _lesson(
     return Lesson(env, network, shown, plan.steps, seed, log)
 
 
-def _scores(open_lanes: OpenLanes, policy: Policy, fixed: TargetSchedule, seed: int) -> dict[str, Any]:
+def _scores(open_lanes: OpenLanes, policy: Policy, tuned: Tuned, seed: int) -> dict[str, Any]:
     """Return what the policy is worth in episodes that chose nothing, against the schedules."""
     scores: dict[str, Any] = {"episodes": _FINAL_EPISODES}
-    for name, rival in (("best_fixed", fixed), ("cubic", TargetSchedule(follows_targets=False))):
+    rivals = {
+        "best_fixed": tuned.schedule,
+        "best_preferred": tuned.preferred,
+        "cubic": TargetSchedule(follows_targets=False),
+    }
+    for name, rival in rivals.items():
         mean, ahead = Judge(open_lanes, rival, episodes=_FINAL_EPISODES, seed=seed).score(policy)
         scores |= {"mean_return": mean, f"ahead_of_{name}": asdict(ahead)}
     return scores

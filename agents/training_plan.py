@@ -31,7 +31,7 @@ class TrainingPlan:
     algorithm: str = "ppo"
     steps: int = 4_000_000
     seed: int = 0
-    lanes: int = 512
+    lanes: int = 1024
     evaluate_every: int = 100_000
     episodes: int = 512
     patience: int = 8

@@ -1,49 +1,112 @@
-"""The best fixed schedule: a grid over its settings, on the tasks that a policy learns on."""
+"""The best fixed schedules: a grid over their settings, on the tasks that a policy learns on."""
 
 from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
 
-from sec_rl.agents.baselines import TargetSchedule
-from sec_rl.agents.evaluate import evaluate
-from sec_rl.agents.lanes import OpenLanes
+import numpy as np
+from numpy.typing import NDArray
 
-DATA_RATIOS = (0.3, 0.6, 1.0)
+from sec_rl.agents.baselines import TargetSchedule
+from sec_rl.agents.evaluate import Played, play
+from sec_rl.agents.lanes import LaneController, OneByOne, OpenLanes
+from sec_rl.envs.observation import N_TARGET_KINDS, preference_weights, target_kinds
+
+DATA_RATIOS = (0.15, 0.3, 0.6, 1.0)
 COMPRESSION_RATIOS = (0.25, 0.5, 0.75, 0.9)
-# Start and end of pruning: early and late, fast and slow.
-PRUNING = ((0.05, 0.4), (0.2, 0.6), (0.3, 0.7), (0.5, 0.85))
+# Start and end of pruning: early, as usual, late.
+PRUNING = ((0.1, 0.5), (0.3, 0.7), (0.5, 0.85))
+
+
+@dataclass
+class PreferredSchedule(OneByOne):
+    """The schedule of a grid that suits the preference best; the targets each of them reads itself.
+
+    Without targets a run's utility is linear in the weights of the preference, so a schedule's mean terms say what it
+    is worth for any of them, without another run. With targets it is linear but for what is missing to them; each
+    combination of targets has terms of its own.
+
+    Attributes:
+        grid: schedules.
+        terms: (combinations of targets, schedules, 5) what a schedule's utility is ahead of that of one and the same
+            other schedule: per unit of the weights of accuracy, size, latency and labels, and without any.
+    """
+
+    grid: tuple[TargetSchedule, ...]
+    terms: NDArray[np.float64]
+
+    def act(self, observations: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the actions towards the next ratios of each lane's schedule, (lanes, 2)."""
+        ahead = (self.terms[target_kinds(observations)] @ _features(observations)[:, :, None])[..., 0]
+        chosen = np.argmax(ahead, axis=1)
+        actions = np.empty((len(observations), 2), np.float32)
+        for index in np.unique(chosen):
+            mine = chosen == index
+            actions[mine] = self.grid[index].act(observations[mine])
+        return actions
 
 
 @dataclass(frozen=True)
 class Tuned:
-    """The best fixed schedule.
+    """The best fixed schedules.
 
     Attributes:
-        schedule: its settings.
-        mean_return: on the episodes it was chosen on.
+        schedule: the best for all preferences.
+        mean_return: of it, on the episodes it was chosen on.
+        preferred: the best for each.
         tried: schedules in the grid.
     """
 
     schedule: TargetSchedule
     mean_return: float
+    preferred: PreferredSchedule
     tried: int
 
 
-def tune_fixed(open_lanes: OpenLanes, *, episodes: int = 128, seed: int = 0) -> Tuned:
-    """Return the best schedule of the grid, with targets read and not read.
+def tune_fixed(open_lanes: OpenLanes, *, episodes: int = 1024, seed: int = 0) -> Tuned:
+    """Return the best schedules of the grid, with targets read and not read.
 
     Args:
         open_lanes: opens the environment.
         episodes: of each schedule, the same for all of them.
         seed: of the episodes.
     """
-    grid = [
-        TargetSchedule(data, compression, start, end, follows)
-        for data, compression, (start, end), follows in itertools.product(
-            DATA_RATIOS, COMPRESSION_RATIOS, PRUNING, (True, False)
-        )
-    ]
-    scores = [float(evaluate(open_lanes, each, episodes=episodes, seed=seed).mean()) for each in grid]
-    best = max(range(len(grid)), key=scores.__getitem__)
-    return Tuned(grid[best], scores[best], len(grid))
+    settings = itertools.product(DATA_RATIOS, COMPRESSION_RATIOS, PRUNING, (True, False))
+    grid = [TargetSchedule(data, ratio, *window, follows) for data, ratio, window, follows in settings]
+    played = [_play(open_lanes, each, episodes, seed) for each in grid]
+    returns = np.stack([each.returns for each in played])
+    best = int(returns.mean(axis=1).argmax())
+    reading = [index for index, each in enumerate(grid) if each.follows_targets]
+    terms = _terms(played[0].observations[0], returns[reading] - returns[best])
+    preferred = PreferredSchedule(tuple(grid[index] for index in reading), terms)
+    return Tuned(grid[best], float(returns[best].mean()), preferred, len(grid))
+
+
+def _terms(observations: NDArray[np.float32], ahead: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return `PreferredSchedule.terms` by least squares.
+
+    Args:
+        observations: (episodes, 24).
+        ahead: (schedules, episodes) what each schedule's return is ahead of the other's.
+    """
+    kinds, features = target_kinds(observations), _features(observations)
+    terms = np.zeros((N_TARGET_KINDS, len(ahead), features.shape[1]))
+    for kind in np.unique(kinds):
+        mine = kinds == kind
+        fitted, *_ = np.linalg.lstsq(features[mine], ahead[:, mine].T, rcond=None)
+        terms[kind] = fitted.T
+    return terms
+
+
+def _features(observations: NDArray[np.float32]) -> NDArray[np.float64]:
+    weights = preference_weights(observations)
+    return np.concatenate([weights, np.ones((len(weights), 1))], axis=1)
+
+
+def _play(open_lanes: OpenLanes, controller: LaneController, episodes: int, seed: int) -> Played:
+    env = open_lanes(episodes, seed)
+    try:
+        return play(env, controller, seed)
+    finally:
+        env.close()

@@ -1,25 +1,32 @@
-"""What is learned without a task's family: simulator, policy, and the best fixed schedule."""
+"""What is learned without a task's family: simulator, policy, and the best fixed schedules."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from benchmarks.options import Options
 from sec_rl.agents.baselines import TargetSchedule
 from sec_rl.agents.calibrate import calibrate
 from sec_rl.agents.controllers import Controller, RandomWalk, ScheduleController
 from sec_rl.agents.episode_plan import FAMILIES
-from sec_rl.agents.learn import learn
+from sec_rl.agents.learn import learn, open_lanes_of
 from sec_rl.agents.policy import load_policy
 from sec_rl.agents.schedules import Schedule
 from sec_rl.agents.training_plan import QUICK_STEPS
+from sec_rl.agents.tuning import PreferredSchedule, tune_fixed
+from sec_rl.backends.simulator.model import load_simulator
 from sec_rl.compression.cost_table import CostTable
 from sec_rl.envs.drive import INITIAL
+from sec_rl.run_folder import write_atomically
 from sec_rl.values import Ratios
+
+_PREFERRED = "preferred.json"
 
 
 @dataclass(frozen=True)
@@ -42,6 +49,8 @@ class Prepared:
             return load_policy(self.folder / "policy"), INITIAL
         if name == "best fixed":
             return TargetSchedule(**self.fixed), INITIAL
+        if name == "best per preference":
+            return load_preferred(self.folder / _PREFERRED), INITIAL
         if name == "random":
             return RandomWalk(), INITIAL
         schedule = ScheduleController(Schedule(name, 1.0, 0.0 if name == "dense" else 0.5, 0, n_segments))
@@ -71,5 +80,23 @@ def prepare(task: str, traces: Path, options: Options, say: Callable[[str], None
         say(f"learning a policy without {family} ...")
         steps = QUICK_STEPS if options.quick else None
         learn(folder / "policy", simulator=folder / "simulator", steps=steps, overwrite=True)
+    if not (folder / _PREFERRED).is_file():
+        say(f"tuning a schedule per preference without {family} ...")
+        tuned = tune_fixed(
+            open_lanes_of(load_simulator(folder / "simulator")), episodes=64 if options.quick else 2048
+        )
+        save_preferred(tuned.preferred, folder / _PREFERRED)
     provenance = load_policy(folder / "policy").provenance
     return Prepared(folder, options.encoder, dict(provenance["best_fixed"]))
+
+
+def save_preferred(preferred: PreferredSchedule, path: Path) -> None:
+    """Write a schedule per preference as JSON."""
+    grid = [asdict(schedule) for schedule in preferred.grid]
+    write_atomically(path, json.dumps({"grid": grid, "terms": preferred.terms.tolist()}) + "\n")
+
+
+def load_preferred(path: Path) -> PreferredSchedule:
+    """Read what `save_preferred` wrote."""
+    values = json.loads(path.read_text(encoding="utf-8"))
+    return PreferredSchedule(tuple(TargetSchedule(**each) for each in values["grid"]), np.array(values["terms"]))

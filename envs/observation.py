@@ -77,6 +77,13 @@ OBSERVATION_NAMES: tuple[str, ...] = tuple(LOW_HIGH)
 _LOW, _HIGH = np.array(list(LOW_HIGH.values()), np.float32).T
 _TENTH = 0.1
 _DEFAULT = Preference()
+WEIGHT_NAMES = ("accuracy_weight", "size_weight", "latency_weight", "label_weight")
+_DEFAULT_WEIGHTS = np.array([getattr(_DEFAULT, name) for name in WEIGHT_NAMES])
+_WEIGHTS = [OBSERVATION_NAMES.index(name) for name in WEIGHT_NAMES]
+_TARGETS = [OBSERVATION_NAMES.index(name) for name in LOW_HIGH if name.startswith("has_")]
+N_TARGET_KINDS = 2 ** len(_TARGETS)
+# The entry of a weight of nine times its default; at 1 the weight has no end.
+_HIGHEST_ENTRY = 0.9
 
 
 def encode(history: Sequence[Metrics], preference: Preference, *, format_speedup: float = 1.0) -> NDArray[np.float32]:
@@ -140,10 +147,7 @@ def encode_wishes(preference: PreferenceBatch) -> NDArray[np.float32]:
     """Return the last ten entries of the observations, (lanes, 10)."""
     speedup, size, drop = preference.target_speedup, preference.target_size_ratio, preference.max_accuracy_drop
     columns = (
-        *(
-            _share(getattr(preference, name), getattr(_DEFAULT, name))
-            for name in ("accuracy_weight", "size_weight", "latency_weight", "label_weight")
-        ),
+        *(_share(getattr(preference, name), getattr(_DEFAULT, name)) for name in WEIGHT_NAMES),
         ~np.isnan(speedup),
         np.where(np.isnan(speedup), 0.0, -log2_ratio(preference.format_speedup / speedup) / HALVINGS),
         ~np.isnan(size),
@@ -152,6 +156,25 @@ def encode_wishes(preference: PreferenceBatch) -> NDArray[np.float32]:
         np.where(np.isnan(drop), 0.0, _share(drop, 1.0)),
     )
     return np.stack([np.asarray(column, np.float32) for column in columns], axis=1)
+
+
+def preference_weights(observations: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the weights of accuracy, size, latency and labels, (rows, 4), of observations (rows, 24).
+
+    They are told apart up to nine times their defaults.
+    """
+    entries = np.clip(observations[:, _WEIGHTS].astype(np.float64), 0.0, _HIGHEST_ENTRY)
+    weights: NDArray[np.float64] = _DEFAULT_WEIGHTS * entries / (1.0 - entries)
+    return weights
+
+
+def target_kinds(observations: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Return which targets there are in observations (rows, 24), (rows,) below `N_TARGET_KINDS`.
+
+    The number's bits say, lowest first, whether there is one for speed, for size and for accuracy.
+    """
+    kinds: NDArray[np.int64] = (observations[:, _TARGETS] > 0.5) @ (1 << np.arange(len(_TARGETS)))
+    return kinds
 
 
 def read(observation: NDArray[np.floating], name: str) -> float:

@@ -103,6 +103,17 @@ def test_the_grid_finds_the_best_fixed_schedule() -> None:
         assert tuned.mean_return >= other - 1e-9
 
 
+def test_a_schedule_per_preference_beats_one_for_all() -> None:
+    """The toy's goals follow the weights: one schedule for all stays 0.4 away, one per preference comes closer."""
+    tuned = tune_fixed(ToyLanes, episodes=512, seed=2)
+    found = [
+        float((best_returns(256, 7) - evaluate(ToyLanes, each, episodes=256, seed=7)).mean())
+        for each in (tuned.schedule, tuned.preferred)
+    ]
+    assert found[0] > 0.35
+    assert found[1] < 0.8 * found[0]
+
+
 def test_a_rival_that_is_behind_in_every_episode_is_behind() -> None:
     judge = Judge(ToyLanes, baseline("dense"), episodes=128, seed=1)
     mean, ahead = judge.score(TargetSchedule(0.6, 0.5))

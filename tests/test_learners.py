@@ -128,7 +128,7 @@ def test_the_portable_policy_answers_like_the_actor() -> None:
 
 def test_the_value_network_is_warm_before_the_actor_moves() -> None:
     learner, shown = PpoLearner(lesson("ppo"), PpoSettings()), demonstrations()
-    wanted = shown.to_go * shown.reward_scale
+    wanted = shown.scaled_to_go()
     with torch.no_grad():
         values = learner._model.policy.predict_values(torch.from_numpy(shown.observations)).numpy().ravel()
     assert np.mean((values - wanted) ** 2) < 0.8 * wanted.var()

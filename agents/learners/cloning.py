@@ -19,12 +19,12 @@ from torch import nn
 
 from sec_rl.agents.evaluate import play
 from sec_rl.agents.lanes import LaneController
+from sec_rl.agents.learners.reward_scale import RewardScale, fit_reward_scale
 from sec_rl.agents.learners.torch_network import Standardise, read_network
 from sec_rl.agents.network import HIDDEN, Network, Squash
 
 # Entries that hardly vary would otherwise blow up what little they do.
 _LEAST_SCALE = 0.1
-_LEAST_SPREAD = 1e-3
 _RATE, _STEPS, _BATCH = 3e-3, 1500, 256
 
 
@@ -36,13 +36,17 @@ class Demonstrations:
         observations: (steps, 24).
         actions: (steps, 2) that the controller answered.
         to_go: (steps,) return that was still to come.
-        reward_scale: what makes the spread of the episodes' returns 1.
+        reward_scale: what gives the returns of every kind of preference the size 1.
     """
 
     observations: NDArray[np.float32]
     actions: NDArray[np.float32]
     to_go: NDArray[np.float32]
-    reward_scale: float
+    reward_scale: RewardScale
+
+    def scaled_to_go(self) -> NDArray[np.float32]:
+        """Return `to_go` as a learner gets it, (steps,)."""
+        return self.to_go * self.reward_scale(self.observations)
 
     def normaliser(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return mean and scale of every entry of the observation, (24,) each."""
@@ -64,12 +68,12 @@ def demonstrate(
     """
     generator = np.random.default_rng(seed)
     played = [play(env, controller, seed + i, noise=noise, generator=generator) for i in range(rounds)]
-    spread = float(np.concatenate([each.returns for each in played]).std())
+    first = np.concatenate([each.observations[0] for each in played])
     return Demonstrations(
         np.concatenate([each.observations[each.alive] for each in played]),
         np.concatenate([each.actions[each.alive] for each in played]),
         np.concatenate([each.returns_to_go()[each.alive] for each in played]).astype(np.float32),
-        1.0 / max(spread, _LEAST_SPREAD),
+        fit_reward_scale(first, np.concatenate([each.returns for each in played])),
     )
 
 

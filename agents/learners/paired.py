@@ -17,6 +17,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn, VecEnvWrapper
 
 from sec_rl.agents.lanes import LaneController, StatefulLanes
+from sec_rl.agents.learners.reward_scale import RewardScale
 from sec_rl.errors import InputError, SecRlError
 
 
@@ -25,16 +26,16 @@ class LearningDivergedError(SecRlError):
 
 
 class ScaledLanes(VecEnvWrapper):
-    """Lanes whose rewards are multiplied by a factor, and are numbers.
+    """Lanes whose rewards are scaled by preference, and are numbers.
 
     Args:
         env: the lanes.
-        factor: above 0.
+        scale: what rewards are multiplied with.
     """
 
-    def __init__(self, env: VecEnv, factor: float) -> None:
+    def __init__(self, env: VecEnv, scale: RewardScale) -> None:
         super().__init__(env)
-        self._factor = factor
+        self._scale = scale
 
     def reset(self) -> Any:
         """Reset the lanes."""
@@ -49,7 +50,11 @@ class ScaledLanes(VecEnvWrapper):
         observations, rewards, dones, infos = self.venv.step_wait()
         if not (np.isfinite(rewards).all() and np.isfinite(np.asarray(observations)).all()):
             raise LearningDivergedError("The environment gave a reward or an observation that is no number.")
-        return observations, rewards * np.float32(self._factor), dones, infos
+        # Where an episode ended, the observation is of the next one, which has another preference.
+        seen = np.array(observations, np.float32)
+        for lane in np.flatnonzero(dones):
+            seen[lane] = infos[lane]["terminal_observation"]
+        return observations, rewards * self._scale(seen), dones, infos
 
 
 class PairedLanes(VecEnvWrapper):

@@ -46,7 +46,7 @@ class PpoSettings:
 
     rate: float = 1e-3
     n_steps: int = 32
-    n_minibatches: int = 8
+    n_minibatches: int = 16
     n_epochs: int = 4
     gae_lambda: float = 1.0
     clip: float = 0.2
@@ -100,8 +100,7 @@ class PpoLearner:
         write_network(lesson.start, self._actor)
         shown = lesson.demonstrations
         critic = nn.Sequential(policy.features_extractor, policy.mlp_extractor.value_net, policy.value_net)
-        to_go = (shown.to_go * shown.reward_scale)[:, None]
-        fit(critic, shown.observations, to_go, seed=lesson.seed, steps=settings.warm_up)
+        fit(critic, shown.observations, shown.scaled_to_go()[:, None], seed=lesson.seed, steps=settings.warm_up)
 
     @property
     def steps(self) -> int:

@@ -34,7 +34,7 @@ class Lesson:
     logger: Logger
 
     def scaled_env(self) -> VecEnv:
-        """Return the lanes with rewards that give returns of spread 1, and that stop at a reward that is none."""
+        """Return the lanes with rewards scaled by preference; they stop at a reward that is no number."""
         return ScaledLanes(self.env, self.demonstrations.reward_scale)
 
 

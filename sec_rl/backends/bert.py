@@ -50,6 +50,12 @@ def budget_of(config: RunConfig, pool_size: int) -> int:
     return config.passes or min(max(EPOCHS * pool_size, MIN_PASSES), MAX_PASSES)
 
 
+def seen_rows(config: RunConfig, budget: int) -> int:
+    """Return how many validation rows are scored after a segment, where there are as many."""
+    affordable = int(VALIDATION_SHARE * 3 * budget / config.n_segments)
+    return config.validation_rows or max(MIN_VALIDATION, affordable)
+
+
 @dataclass(frozen=True)
 class _Before:
     """Where a session was before its last segment; `pruning` is from `PruningState.state`."""
@@ -105,9 +111,7 @@ class BertSession:
         self.rows = self._tokenize(pool)
         self.budget = budget_of(config, len(pool))
         generator = np.random.default_rng([config.seed, 1])
-        affordable = max(MIN_VALIDATION, int(VALIDATION_SHARE * 3 * self.budget / config.n_segments))
-        n_seen = config.validation_rows or affordable
-        seen = generator.permutation(len(self.task.validation))[:n_seen]
+        seen = generator.permutation(len(self.task.validation))[: seen_rows(config, self.budget)]
         self.validation = self.task.validation.take(np.sort(seen))
         self.validation_rows = self._tokenize(self.validation)
         lengths = self.rows.lengths

@@ -35,6 +35,7 @@ def run(
     resume: bool = False,
     config_file: Annotated[Path | None, Parameter(name="--config")] = None,
     print_config: bool = False,
+    dry_run: bool = False,
     quiet: bool = False,
 ) -> None:
     """Train under a schedule, export a small int8 model, and measure it.
@@ -55,6 +56,8 @@ def run(
         TOML file with values for flags that are not given, such as the config.toml of a run folder.
     print_config
         Print what would be run, as a file for --config, and stop.
+    dry_run
+        Check everything, time a few steps, print what the run would take, and stop.
     quiet
         Print nothing but errors.
     """
@@ -63,23 +66,14 @@ def run(
 
         sys.stdout.write(to_toml(config.model_dump()))
         return
-    if out is None:
-        raise InputError("run needs --out, the run folder to create.")
-    from sec_rl.agents.run import run as run_one
-    from sec_rl.cli.printing import RunPrinter
-
-    printer = RunPrinter(quiet=quiet)
-    result = run_one(
-        config, out, overwrite=overwrite, resume=resume, on_task=printer.task, on_segment=printer.segment
-    )
-    printer.result(out, result)
+    _run(config, out, command="run", overwrite=overwrite, resume=resume, dry_run=dry_run, quiet=quiet)
 
 
 @app.command
 def replay(
     task: str,
     *,
-    out: Path,
+    out: Path | None = None,
     policy: Path | None = None,
     encoder: str = "minilm-l6",
     target_speedup: float | None = None,
@@ -94,6 +88,7 @@ def replay(
     seed: int = 0,
     overwrite: bool = False,
     resume: bool = False,
+    dry_run: bool = False,
     quick: bool = False,
     quiet: bool = False,
 ) -> None:
@@ -137,18 +132,17 @@ def replay(
         Replace an earlier run in that folder.
     resume
         Go on with an interrupted run in that folder, with the same settings.
+    dry_run
+        Check everything, time a few steps, print what the run would take, and stop.
     quick
         A twentieth of the usual training, to see that everything works.
     quiet
         Print nothing but errors.
     """
-    from sec_rl.agents.replay import replay as replay_policy
-    from sec_rl.cli.printing import RunPrinter
+    from sec_rl.agents.replay import replay_config
 
-    printer = RunPrinter(quiet=quiet)
-    result = replay_policy(
+    config = replay_config(
         task,
-        out,
         policy=policy,
         encoder=encoder,
         target_speedup=target_speedup,
@@ -161,10 +155,35 @@ def replay(
         dense_reference=dense_reference,
         threads=threads,
         seed=seed,
-        overwrite=overwrite,
-        resume=resume,
-        on_task=printer.task,
-        on_segment=printer.segment,
+    )
+    _run(config, out, command="replay", overwrite=overwrite, resume=resume, dry_run=dry_run, quiet=quiet)
+
+
+def _run(
+    config: RunConfig,
+    out: Path | None,
+    *,
+    command: str,
+    overwrite: bool,
+    resume: bool,
+    dry_run: bool,
+    quiet: bool,
+) -> None:
+    """Do a run and print it, or print what it would take."""
+    from sec_rl.cli.printing import RunPrinter
+
+    printer = RunPrinter(quiet=quiet)
+    if dry_run:
+        from sec_rl.agents.dry_run import dry_run as estimate
+
+        printer.dry_run(estimate(config, printer.task))
+        return
+    if out is None:
+        raise InputError(f"{command} needs --out, the run folder to create.")
+    from sec_rl.agents.run import run as run_one
+
+    result = run_one(
+        config, out, overwrite=overwrite, resume=resume, on_task=printer.task, on_segment=printer.segment
     )
     printer.result(out, result)
 

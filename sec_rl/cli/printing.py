@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from sec_rl.agents.collect import Recorded
+    from sec_rl.agents.dry_run import DryRun
     from sec_rl.agents.training_folder import Progress
     from sec_rl.tasks import Task
 
@@ -40,6 +41,18 @@ class RunPrinter:
         )
         for note in task.notes:
             self._console.print(f"  {note}", markup=False)
+
+    def dry_run(self, found: DryRun) -> None:
+        """Print what a run would take."""
+        minutes = (found.train_seconds + found.scoring_seconds) / 60.0
+        threads = "1 thread" if found.threads == 1 else f"{found.threads} threads"
+        self._console.print(
+            f"{found.passes:,} example passes in {found.segments} segments, {found.steps:,} steps\n"
+            f"about {minutes:.1f} min on {threads}, {found.train_seconds / 60.0:.1f} of them training "
+            "at the dense encoder's speed; then export and the clock, about half a minute\n"
+            f"up to {found.disk_bytes / 1e6:.0f} MB on disk while it trains, {found.kept_bytes / 1e6:.0f} MB or less "
+            "afterwards\ndry run: nothing was written"
+        )
 
     def segment(self, metrics: Metrics, _structure: Mapping[str, Any]) -> None:
         """Print where a run stands."""
