@@ -68,7 +68,7 @@ def collect(
         workers: processes.
         threads: of torch in each.
         seed: decides the plan.
-        policy: folder of a policy of an earlier round, which drives a quarter of the wandering episodes.
+        policy: folder of a policy of an earlier round, which drives the episodes that the plan has for it.
         on_episode: called after each episode.
 
     Returns:

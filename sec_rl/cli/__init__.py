@@ -291,7 +291,7 @@ def collect(
     encoder
         Packaged name, local directory, or hub id.
     policy
-        Policy of an earlier round, which drives a quarter of the wandering episodes.
+        Policy of an earlier round; it drives the episodes that the plan has for it.
     workers
         Processes that record side by side.
     threads
