@@ -41,7 +41,7 @@ from sec_rl.errors import InputError
 # Steps that a clone is fitted to, about: enough for every kind of preference.
 _SHOWN_EPISODES = 2048
 # Episodes of the final scores; those of the evaluations chose the policy and would flatter it.
-_FINAL_EPISODES = 1024
+_FINAL_EPISODES = 4096
 
 
 @dataclass

@@ -33,8 +33,8 @@ class TrainingPlan:
     seed: int = 0
     lanes: int = 1024
     evaluate_every: int = 100_000
-    episodes: int = 512
-    patience: int = 8
+    episodes: int = 2048
+    patience: int = 16
     threads: int = 1
     settings: Mapping[str, Any] = field(default_factory=dict)
 

@@ -36,7 +36,7 @@ class Demonstrations:
         observations: (steps, 24).
         actions: (steps, 2) that the controller answered.
         to_go: (steps,) return that was still to come.
-        reward_scale: what gives the returns of every kind of preference the size 1.
+        reward_scale: what brings the returns of all kinds of preferences closer to the size 1.
     """
 
     observations: NDArray[np.float32]
