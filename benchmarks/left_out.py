@@ -2,7 +2,7 @@
 
 For each task its family is left out of the recorded episodes; simulator, policy and the schedules that are tuned by
 grid are made from the rest. A schedule trains once and is scored under every preference; the policy sees the
-preference and trains once for each, and so does its strongest opponent, the best schedule of the grid for each
+preference and trains once for each, and so does an opponent that sees it, too: the best schedule of the grid for each
 preference. Accuracy is the int8 artefact's on the test split; latency is timed afterwards.
 """
 

@@ -114,10 +114,15 @@ class TrainingPrinter:
 
     def done(self, out: Path, scores: Mapping[str, Any]) -> None:
         """Print the final scores."""
-        for name in ("best_fixed", "cubic"):
+        rivals = {
+            "best_fixed": "the best fixed schedule",
+            "best_preferred": "the schedule per preference that it started from",
+            "cubic": "cubic to one half",
+        }
+        for name, words in rivals.items():
             ahead = scores[f"ahead_of_{name}"]
             self._console.print(
-                f"against {name.replace('_', ' ')}: {ahead['mean']:+.4f} [{ahead['low']:+.4f}, {ahead['high']:+.4f}] "
+                f"against {words}: {ahead['mean']:+.4f} [{ahead['low']:+.4f}, {ahead['high']:+.4f}] "
                 f"in {scores['episodes']} simulated episodes"
             )
         self._console.print(f"policy: {out}", markup=False)
