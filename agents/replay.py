@@ -62,7 +62,7 @@ def replay(
         RunInterruptedError: Ctrl-C or SIGTERM came after the folder was made.
     """
     config = replay_config(
-        task,
+        task=task,
         policy=policy,
         encoder=encoder,
         target_speedup=target_speedup,
@@ -80,35 +80,19 @@ def replay(
 
 
 def replay_config(
-    task: str,
     *,
-    policy: str | Path | None = None,
-    encoder: str = "minilm-l6",
-    target_speedup: float | None = None,
-    target_size_ratio: float | None = None,
-    max_accuracy_drop: float | None = None,
-    text: str | None = None,
-    text_pair: str | None = None,
-    label: str | None = None,
-    passes: int | None = None,
-    dense_reference: str = "none",
-    threads: int | None = None,
-    seed: int = 0,
+    policy: str | Path | None,
+    target_speedup: float | None,
+    target_size_ratio: float | None,
+    max_accuracy_drop: float | None,
+    **settings: Any,
 ) -> RunConfig:
-    """Return the configuration of the run that `replay` with these arguments is."""
+    """Return the configuration of a run that a policy drives towards targets; `settings` are those of `RunConfig`."""
     return RunConfig(
-        task=task,
-        text=text,
-        text_pair=text_pair,
-        label=label,
-        encoder=encoder,
         schedule="policy",
         policy=None if policy is None else str(policy),
         preference=Preference(
             target_speedup=target_speedup, target_size_ratio=target_size_ratio, max_accuracy_drop=max_accuracy_drop
         ),
-        passes=passes,
-        dense_reference=dense_reference,
-        threads=threads,
-        seed=seed,
+        **settings,
     )

@@ -142,7 +142,7 @@ def replay(
     from sec_rl.agents.replay import replay_config
 
     config = replay_config(
-        task,
+        task=task,
         policy=policy,
         encoder=encoder,
         target_speedup=target_speedup,
