@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from sec_rl.agents.policy import load_policy
+from sec_rl.agents.configured import OnTask, configured_controller, configured_task
 from sec_rl.agents.reference import read_reference
-from sec_rl.agents.shipped import shipped_policy
 from sec_rl.backends.bert import BertSession, budget_of, seen_rows
 from sec_rl.config import RunConfig
-from sec_rl.tasks import Task, load_task
 from sec_rl.values import Ratios
 
 # Optimizer steps that are trained: the first half warms up, the second is timed.
@@ -48,7 +45,7 @@ class DryRun:
     threads: int
 
 
-def dry_run(config: RunConfig, on_task: Callable[[Task], None] | None = None) -> DryRun:
+def dry_run(config: RunConfig, on_task: OnTask | None = None) -> DryRun:
     """Check everything that a run reads, train a few steps, and say what the whole of it would take.
 
     Args:
@@ -58,12 +55,9 @@ def dry_run(config: RunConfig, on_task: Callable[[Task], None] | None = None) ->
     Raises:
         InputError: something that was given cannot be used.
     """
-    task = load_task(config.task, seed=config.seed, text=config.text, text_pair=config.text_pair, label=config.label)
-    if on_task is not None:
-        on_task(task)
+    task = configured_task(config, on_task)
     read_reference(config)
-    if config.schedule == "policy":
-        load_policy(shipped_policy() if config.policy is None else Path(config.policy))
+    configured_controller(config)
     session = BertSession(_probe(config), task)
     session.open()
     scored = session.scoring_seconds / len(session.validation)

@@ -93,8 +93,8 @@ def play(
     return Played(np.stack(observations), np.stack(actions), np.stack(rewards), np.stack(alive))
 
 
-def evaluate(open_lanes: OpenLanes, controller: LaneController, *, episodes: int, seed: int) -> NDArray[np.float64]:
-    """Return the returns of episodes, (episodes,); episode i is the same run for every controller.
+def play_episodes(open_lanes: OpenLanes, controller: LaneController, *, episodes: int, seed: int) -> Played:
+    """Play episodes in lanes of their own; episode i is the same run for every controller.
 
     Args:
         open_lanes: opens the environment.
@@ -104,9 +104,14 @@ def evaluate(open_lanes: OpenLanes, controller: LaneController, *, episodes: int
     """
     env = open_lanes(episodes, seed)
     try:
-        return play(env, controller, seed).returns
+        return play(env, controller, seed)
     finally:
         env.close()
+
+
+def evaluate(open_lanes: OpenLanes, controller: LaneController, *, episodes: int, seed: int) -> NDArray[np.float64]:
+    """Return the returns of episodes, (episodes,), see `play_episodes`."""
+    return play_episodes(open_lanes, controller, episodes=episodes, seed=seed).returns
 
 
 def paired_difference(ours: NDArray[np.float64], theirs: NDArray[np.float64], *, seed: int = 0) -> Difference:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from sec_rl.agents.configured import configured_task
 from sec_rl.agents.shipped import shipped_simulator
 from sec_rl.agents.simulated_lanes import SEGMENTS
 from sec_rl.backends.bert import BertSession
@@ -19,7 +20,6 @@ from sec_rl.envs.action import ActionMode, Limits
 from sec_rl.envs.session import OpenedSession
 from sec_rl.envs.synergy import DrawPreference, OpenSession, SynergyEnv
 from sec_rl.errors import InputError, unknown_name
-from sec_rl.tasks import load_task
 from sec_rl.values import Levers, Preference
 
 
@@ -67,7 +67,7 @@ def make_synergy(
 
 
 def _bert(config: RunConfig) -> OpenSession:
-    task = load_task(config.task, seed=config.seed, text=config.text, text_pair=config.text_pair, label=config.label)
+    task = configured_task(config)
 
     def opener(seed: int) -> OpenedSession:
         session = BertSession(config.model_copy(update={"seed": seed}), task)

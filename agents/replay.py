@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from sec_rl.agents.run import OnSegment, OnTask, run
+from sec_rl.agents.configured import OnTask
+from sec_rl.agents.run import OnSegment, run
 from sec_rl.config import RunConfig
 from sec_rl.values import Preference
 

@@ -4,26 +4,24 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from sec_rl.agents.controllers import Controller, ScheduleController
+from sec_rl.agents.configured import OnTask, configured_controller, configured_task
+from sec_rl.agents.controllers import Controller
 from sec_rl.agents.episode import run_episode, trajectory_line
 from sec_rl.agents.latency_scale import scale_latency
-from sec_rl.agents.policy import load_policy
 from sec_rl.agents.reference import check_passes, dense_side, read_reference
 from sec_rl.agents.run_state import Saver, check_config, drop_states, resume_command, saved_state
-from sec_rl.agents.schedules import Schedule
-from sec_rl.agents.shipped import shipped_policy
 from sec_rl.agents.targets_report import aimed, check_reach, targets_report
 from sec_rl.backends.bert import BertSession
 from sec_rl.compression.cost_table import CostTable
 from sec_rl.config import RunConfig
 from sec_rl.envs.action import Limits
-from sec_rl.envs.drive import INITIAL, Drive, Step
+from sec_rl.envs.drive import Drive, Step
 from sec_rl.envs.session import OpenedSession
-from sec_rl.errors import InputError, RunInterruptedError
+from sec_rl.errors import RunInterruptedError
 from sec_rl.measurement.latency import LatencySettings, LatencyTarget, measure_latencies
 from sec_rl.measurement.machine import describe_machine
 from sec_rl.report.model_card import write_model_card
@@ -39,13 +37,12 @@ from sec_rl.run_folder import (
     write_config,
     write_result,
 )
-from sec_rl.tasks import Task, load_task
-from sec_rl.values import Metrics, Preference, Ratios
+from sec_rl.tasks import Task
+from sec_rl.values import Metrics, Preference
 
 # What a state holds besides session and drive.
 _ABOUT = ("table", "format_speedup", "opening_seconds", "scored_seconds")
 
-OnTask = Callable[[Task], None]
 OnSegment = Callable[[Metrics, dict[str, Any]], None]
 
 
@@ -139,11 +136,9 @@ def _open(
 ) -> _OpenRun:
     """Open the session of a run; of one that is resumed, with the table and the settings it had."""
     started = time.perf_counter()
-    task = load_task(config.task, seed=config.seed, text=config.text, text_pair=config.text_pair, label=config.label)
-    if on_task is not None:
-        on_task(task)
+    task = configured_task(config, on_task)
     reference = read_reference(config)
-    controller, initial = _controller(config)
+    controller, initial = configured_controller(config)
     session = BertSession(config, task)
     if saved is not None and resolved is not None:
         # What `auto` chose then, and the number of threads, decide the last bits.
@@ -254,19 +249,6 @@ def _close(opened: _OpenRun, folder: Path, seconds: dict[str, float]) -> dict[st
         reference_accuracy=session.teacher_accuracy if reference is None else reference["validation_accuracy"],
     )
     return result
-
-
-def _controller(config: RunConfig) -> tuple[Controller, Ratios]:
-    """Return what drives a run, and the ratios that its first action starts from."""
-    if config.schedule == "policy":
-        return load_policy(shipped_policy() if config.policy is None else Path(config.policy)), INITIAL
-    if config.policy is not None:
-        raise InputError(f"The schedule {config.schedule!r} takes no policy; give --schedule policy or use replay.")
-    schedule = Schedule(config.schedule, config.data_ratio, config.compression_ratio, config.seed, config.n_segments)
-    if config.selection == "random":
-        schedule = replace(schedule, first_purchase=1.0)
-    controller = ScheduleController(schedule)
-    return controller, controller.initial_ratios()
 
 
 def measure_artefact(

@@ -12,12 +12,13 @@ from typing import Any, cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from stable_baselines3.common.logger import Logger, TensorBoardOutputFormat
 from stable_baselines3.common.vec_env import VecEnv
 
 from sec_rl.agents.baselines import TargetSchedule
 from sec_rl.agents.checkpoint import has_state, load_state, save_state
-from sec_rl.agents.evaluate import Judge
+from sec_rl.agents.evaluate import Judge, evaluate, paired_difference
 from sec_rl.agents.lanes import LaneController, OpenLanes, StatefulLanes
 from sec_rl.agents.learners.algorithms import Algorithm, algorithm_named, settings_of
 from sec_rl.agents.learners.cloning import clone, demonstrate
@@ -256,15 +257,19 @@ def _lesson(
 
 def _scores(open_lanes: OpenLanes, policy: Policy, tuned: Tuned, seed: int) -> dict[str, Any]:
     """Return what the policy is worth in episodes that chose nothing, against the schedules."""
-    scores: dict[str, Any] = {"episodes": _FINAL_EPISODES}
+
+    def returns(controller: LaneController) -> NDArray[np.float64]:
+        return evaluate(open_lanes, controller, episodes=_FINAL_EPISODES, seed=seed)
+
+    ours = returns(policy)
+    scores: dict[str, Any] = {"episodes": _FINAL_EPISODES, "mean_return": float(ours.mean())}
     rivals = {
         "best_fixed": tuned.schedule,
         "best_preferred": tuned.preferred,
         "cubic": TargetSchedule(follows_targets=False),
     }
     for name, rival in rivals.items():
-        mean, ahead = Judge(open_lanes, rival, episodes=_FINAL_EPISODES, seed=seed).score(policy)
-        scores |= {"mean_return": mean, f"ahead_of_{name}": asdict(ahead)}
+        scores[f"ahead_of_{name}"] = asdict(paired_difference(ours, returns(rival)))
     return scores
 
 

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sec_rl.agents.baselines import TargetSchedule
-from sec_rl.agents.evaluate import Played, play
-from sec_rl.agents.lanes import LaneController, OneByOne, OpenLanes
+from sec_rl.agents.evaluate import play_episodes
+from sec_rl.agents.lanes import OneByOne, OpenLanes
 from sec_rl.envs.observation import N_TARGET_KINDS, preference_weights, target_kinds
 
 DATA_RATIOS = (0.15, 0.3, 0.6, 1.0)
@@ -74,7 +74,7 @@ def tune_fixed(open_lanes: OpenLanes, *, episodes: int = 1024, seed: int = 0) ->
     """
     settings = itertools.product(DATA_RATIOS, COMPRESSION_RATIOS, PRUNING, (True, False))
     grid = [TargetSchedule(data, ratio, *window, follows) for data, ratio, window, follows in settings]
-    played = [_play(open_lanes, each, episodes, seed) for each in grid]
+    played = [play_episodes(open_lanes, each, episodes=episodes, seed=seed) for each in grid]
     returns = np.stack([each.returns for each in played])
     best = int(returns.mean(axis=1).argmax())
     reading = [index for index, each in enumerate(grid) if each.follows_targets]
@@ -102,11 +102,3 @@ def _terms(observations: NDArray[np.float32], ahead: NDArray[np.float64]) -> NDA
 def _features(observations: NDArray[np.float32]) -> NDArray[np.float64]:
     weights = preference_weights(observations)
     return np.concatenate([weights, np.ones((len(weights), 1))], axis=1)
-
-
-def _play(open_lanes: OpenLanes, controller: LaneController, episodes: int, seed: int) -> Played:
-    env = open_lanes(episodes, seed)
-    try:
-        return play(env, controller, seed)
-    finally:
-        env.close()
