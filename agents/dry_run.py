@@ -30,7 +30,7 @@ class DryRun:
         passes: example passes; `segments`: it is cut into.
         steps: of the optimizer.
         train_seconds: of training, at the speed of the dense encoder: what is removed makes it faster.
-        scoring_seconds: of validation after every segment.
+        validation_seconds: of validation after every segment.
         disk_bytes: most that the run folder holds while it trains; `kept_bytes`: most that it holds afterwards.
         threads: of this process.
     """
@@ -39,7 +39,7 @@ class DryRun:
     segments: int
     steps: int
     train_seconds: float
-    scoring_seconds: float
+    validation_seconds: float
     disk_bytes: int
     kept_bytes: int
     threads: int
@@ -60,7 +60,7 @@ def dry_run(config: RunConfig, on_task: OnTask | None = None) -> DryRun:
     configured_controller(config)
     session = BertSession(_probe(config), task)
     session.open()
-    scored = session.scoring_seconds / len(session.validation)
+    scored = session.validation_seconds / len(session.validation)
     first = session.advance(Ratios(1.0, 0.0), config.levers)
     second = session.advance(Ratios(1.0, 0.0), config.levers)
     rate = (second.example_passes - first.example_passes) / (second.seconds - first.seconds)
@@ -72,7 +72,7 @@ def dry_run(config: RunConfig, on_task: OnTask | None = None) -> DryRun:
         segments=config.n_segments,
         steps=-(-passes // config.batch_size),
         train_seconds=passes / rate,
-        scoring_seconds=scored * rows * (config.n_segments + 1),
+        validation_seconds=scored * rows * (config.n_segments + 1),
         disk_bytes=kept + _STATES * _array_bytes(session.state()),
         kept_bytes=kept,
         threads=session.threads,

@@ -41,7 +41,7 @@ from sec_rl.tasks import Task
 from sec_rl.values import Metrics, Preference
 
 # What a state holds besides session and drive.
-_ABOUT = ("table", "format_speedup", "opening_seconds", "scored_seconds")
+_ABOUT = ("table", "format_speedup", "opening_seconds", "validated_seconds")
 
 OnSegment = Callable[[Metrics, dict[str, Any]], None]
 
@@ -160,7 +160,7 @@ def _open(
     if saved is None:
         check_reach(opened, wanted, limits.compression_max)
         about["opening_seconds"] = time.perf_counter() - started
-        about["scored_seconds"] = session.scoring_seconds
+        about["validated_seconds"] = session.validation_seconds
     drive = Drive(opened, preference=wanted, limits=limits, levers=config.levers, initial=initial)
     machine = describe_machine(session.threads)
     return _OpenRun(config, task, reference, controller, session, drive, about, saved, machine)
@@ -192,13 +192,18 @@ def _loop(opened: _OpenRun, folder: Path, on_segment: OnSegment | None) -> dict[
 
     run_episode(drive, opened.controller, seed=opened.config.seed, on_step=record)
     loop_seconds = time.perf_counter() - started - saver.seconds
-    scoring = session.scoring_seconds - opened.about["scored_seconds"]
+    known = {
+        "training": session.train_seconds,
+        # Which labels to buy, which structures to remove; a copy of the weights to go back to.
+        "preparing": session.preparing_seconds,
+        # Opening has scored the untrained model already.
+        "validation": session.validation_seconds - opened.about["validated_seconds"],
+    }
     return {
         "opening": opened.about["opening_seconds"],
-        "training": session.train_seconds,
-        "scoring": scoring,
+        **known,
         # Whatever else the loop did: observations, the controller, bookkeeping.
-        "control": loop_seconds - session.train_seconds - scoring,
+        "control": loop_seconds - sum(known.values()),
         "saving": saver.seconds,
     }
 

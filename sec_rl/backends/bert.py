@@ -80,7 +80,8 @@ class BertSession:
     table: CostTable | None = None
     passes_done: int = 0
     train_seconds: float = 0.0
-    scoring_seconds: float = 0.0
+    preparing_seconds: float = 0.0
+    validation_seconds: float = 0.0
     notes: list[str] = field(default_factory=list)
     _segment: int = 0
 
@@ -168,7 +169,7 @@ class BertSession:
         self.model = self.pruning.realise(self.model, ratios.compression, levers.depth_share)
         self._segment += 1
         target = round(self.budget * self._segment / config.n_segments)
-        self.scoring_seconds += time.perf_counter() - started
+        self.preparing_seconds += time.perf_counter() - started
         started = time.perf_counter()
         while self.passes_done < target:
             batch = self.examples.next(levers, pseudo)
@@ -226,7 +227,8 @@ class BertSession:
             "segment": self._segment,
             "passes_done": self.passes_done,
             "train_seconds": self.train_seconds,
-            "scoring_seconds": self.scoring_seconds,
+            "preparing_seconds": self.preparing_seconds,
+            "validation_seconds": self.validation_seconds,
         }
 
     def resume(self, state: Mapping[str, Any]) -> None:
@@ -248,7 +250,8 @@ class BertSession:
         self._scores = Scores(**state["scores"])
         self._data_ratio, self._segment = state["data_ratio"], state["segment"]
         self.passes_done = state["passes_done"]
-        self.train_seconds, self.scoring_seconds = state["train_seconds"], state["scoring_seconds"]
+        self.train_seconds = state["train_seconds"]
+        self.preparing_seconds, self.validation_seconds = state["preparing_seconds"], state["validation_seconds"]
 
     def structure(self) -> dict[str, Any]:
         """Return kept heads and neurons per dense layer."""
@@ -274,7 +277,8 @@ class BertSession:
             "labels_bought": self.pool.n_bought,
             "example_passes": self.passes_done,
             "train_seconds": self.train_seconds,
-            "scoring_seconds": self.scoring_seconds,
+            "preparing_seconds": self.preparing_seconds,
+            "validation_seconds": self.validation_seconds,
             "parameters": sum(parameter.numel() for parameter in self.model.parameters()),
             "size_bytes": path.stat().st_size,
             "compression_ratio": self.pruning.compression_ratio,
@@ -334,7 +338,7 @@ class BertSession:
     def _score(self) -> Scores:
         started = time.perf_counter()
         probabilities, _ = predict(self.model, self.validation_rows, self.precision)
-        self.scoring_seconds += time.perf_counter() - started
+        self.validation_seconds += time.perf_counter() - started
         return classification_scores(probabilities, self.validation.labels)
 
     def _score_twice(self, path: Path, split: Split) -> tuple[Scores, Scores]:

@@ -44,7 +44,7 @@ class RunPrinter:
 
     def dry_run(self, found: DryRun) -> None:
         """Print what a run would take."""
-        minutes = (found.train_seconds + found.scoring_seconds) / 60.0
+        minutes = (found.train_seconds + found.validation_seconds) / 60.0
         threads = "1 thread" if found.threads == 1 else f"{found.threads} threads"
         self._console.print(
             f"{found.passes:,} example passes in {found.segments} segments, {found.steps:,} steps\n"
