@@ -11,11 +11,12 @@ from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from sec_rl.agents.controllers import Controller
-from sec_rl.agents.episode_plan import EpisodeSpec, plan_episodes
+from sec_rl.agents.episode_plan import EpisodeSpec, plan_episodes, task_name
 from sec_rl.agents.traces import check_traces, read_traces
 from sec_rl.compression.cost_table import CostTable
 from sec_rl.errors import InputError, SecRlError
@@ -61,8 +62,8 @@ def collect(
     """Record episodes under exploring controllers.
 
     Args:
-        tasks: as `load_task` takes them.
-        n_episodes: of the plan; those that `out` holds already are kept, and more may be asked for later.
+        tasks: as `load_task` takes them; others may be added to the same `out` later.
+        n_episodes: of these tasks; those that `out` holds already are kept, and more may be asked for later.
         out: folder; `episodes.parquet` in it is the table, see `sec_rl.agents.traces`.
         encoder: as `sec-rl run` takes it.
         workers: processes.
@@ -72,7 +73,7 @@ def collect(
         on_episode: called after each episode.
 
     Returns:
-        all episodes in `out`, those of earlier rounds with another policy, or none, included.
+        all episodes in `out`, those of earlier rounds with other tasks, another policy, or none, included.
 
     Raises:
         InputError: nothing was asked for, or `out` holds a collection of another plan.
@@ -81,7 +82,7 @@ def collect(
     plan = plan_episodes(tasks, n_episodes, seed, with_policy=policy is not None)
     parts = out / PARTS
     parts.mkdir(parents=True, exist_ok=True)
-    _keep_plan(out, {"seed": seed, "encoder": encoder, "tasks": [Path(t).name for t in tasks]})
+    _keep_plan(out, {"seed": seed, "encoder": encoder}, [task_name(task) for task in tasks])
     table = measure_table(encoder, out / TABLE)
     _split(out, parts)
     missing = [spec for spec in plan if not (parts / f"{spec.name}.parquet").exists()]
@@ -138,18 +139,18 @@ def _write_parquet(rows: pd.DataFrame, path: Path) -> None:
     aside.replace(path)
 
 
-def _keep_plan(out: Path, asked: dict[str, object]) -> None:
-    """Write down what the plan was drawn from, or refuse another."""
+def _keep_plan(out: Path, asked: dict[str, object], tasks: Sequence[str]) -> None:
+    """Write down what the plan is drawn from, and its tasks; refuse a plan that is drawn from something else."""
     path = out / PLAN
-    if not path.exists():
-        write_atomically(path, json.dumps(asked, indent=1) + "\n")
-        return
-    known = json.loads(path.read_text(encoding="utf-8"))
+    known: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else asked | {"tasks": []}
     for key, value in asked.items():
         if known.get(key) != value:
             raise InputError(
                 f"{str(out)!r} holds a collection with {key} {known.get(key)!r}; this one has {value!r}."
             )
+    plan = known | {"tasks": list(dict.fromkeys([*known["tasks"], *tasks]))}
+    if plan != known or not path.exists():
+        write_atomically(path, json.dumps(plan, indent=1) + "\n")
 
 
 def measure_table(encoder: str, path: Path) -> CostTable:

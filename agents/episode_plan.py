@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -93,8 +94,8 @@ def plan_episodes(
 ) -> list[EpisodeSpec]:
     """Draw the episodes of a collection.
 
-    Tasks and settings take turns, so that a collection that stops early is balanced; a longer one begins with the
-    episodes of a shorter one.
+    Tasks and settings take turns, so that a collection that stops early is balanced. What an episode is depends on
+    the seed, its task, its setting and which repeat it is, so that a collection can grow by episodes and by tasks.
 
     Args:
         tasks: as `load_task` takes them.
@@ -118,7 +119,8 @@ def plan_episodes(
         kind = _KINDS[repeat % len(_KINDS)]
         if kind == "policy" and not with_policy:
             kind = "walk"
-        specs.append(_draw(task, setting, kind, repeat, np.random.default_rng([seed, index])))
+        drawn_from = [seed, zlib.crc32(task_name(task).encode()), setting, repeat]
+        specs.append(_draw(task, setting, kind, repeat, np.random.default_rng(drawn_from)))
     return specs
 
 

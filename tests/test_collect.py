@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pandas as pd
 import pytest
 
 from sec_rl.agents import episode_plan
-from sec_rl.agents.collect import EPISODES, PARTS, Recorded, collect
+from sec_rl.agents.collect import EPISODES, PARTS, PLAN, Recorded, collect
 from sec_rl.agents.controllers import RandomWalk
 from sec_rl.agents.episode_plan import budget_for, plan_episodes
 from sec_rl.agents.traces import COLUMNS, check_traces, read_traces, without
@@ -30,6 +31,13 @@ def test_a_longer_plan_begins_with_the_shorter_one() -> None:
         assert set(kinds) == {"dense", "walk", "cubic", "fixed"}
     assert {spec.family for spec in long} == {"sms-spam", "movie-reviews", "questions"}
     assert any(spec.kind == "policy" for spec in plan_episodes(tasks, 96, 3, with_policy=True))
+
+
+def test_a_plan_of_more_tasks_holds_that_of_fewer() -> None:
+    few, more = plan_episodes(["sms-spam"], 16, 3), plan_episodes(["questions", "tweets", "sms-spam"], 48, 3)
+    assert [spec for spec in more if spec.task == "sms-spam"] == few
+    drawn = {(spec.seed, spec.n_segments) for spec in more}
+    assert len(drawn) == 48
 
 
 def test_plans_of_nothing_are_refused() -> None:
@@ -119,6 +127,9 @@ def test_collection_is_whole_resumes_and_refuses_another_plan(tmp_path: Path) ->
     pd.testing.assert_frame_equal(again.drop(columns="seconds"), table.drop(columns="seconds"))
     with pytest.raises(InputError, match="seed 0; this one has 1"):
         collect(["sms-spam"], 3, out, seed=1)
+    grown = collect(["tweets"], 1, out)
+    assert set(grown["task"]) == {"sms-spam", "tweets"}
+    assert json.loads((out / PLAN).read_text(encoding="utf-8"))["tasks"] == ["sms-spam", "tweets"]
     assert len(without(table, ["sms-spam"])) == 0
 
 
