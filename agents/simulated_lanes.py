@@ -205,7 +205,7 @@ class SimulatorVecEnv(VecEnv):
         now = self._ratios[:, 1]
         compression = np.minimum(wanted[:, 1], now + self._step_scale * ACTION_SCALE[1])
         left = lanes.n_segments - lanes.segment - 1.0
-        low, high = compression_window(self._goal, left, lanes.n_segments, self._limits.compression_max)
+        low, high = compression_window(self._goal, now, left, lanes.n_segments, self._limits.compression_max)
         compression = np.minimum(np.maximum(compression, low), np.maximum(high, np.minimum(now, wanted[:, 1])))
         return np.stack([wanted[:, 0], compression], axis=1)
 

@@ -41,8 +41,8 @@ ACTION_SCALE = (0.5, 0.25)
 _LEVER_SCALE = (0.3, 0.5, 1.0, 1.0)
 # Share of a batch that is augmented at full strength.
 _AUGMENTED = 0.5
-# Share of a run that is kept for recovery after the last removal that a target forces.
-LANDING = 0.125
+# Share of a run that is kept for recovery after the last removal: its learning rate is low, it heals little.
+LANDING = 0.2
 
 
 @dataclass(frozen=True)
@@ -161,15 +161,17 @@ def action_towards(ratios: Ratios, target: Ratios) -> NDArray[np.float32]:
 
 
 def compression_window(
-    goal: Lanes, segments_left: Lanes, n_segments: Lanes, compression_max: float
+    goal: Lanes, now: Lanes, segments_left: Lanes, n_segments: Lanes, compression_max: float
 ) -> tuple[Lanes, Lanes]:
     """Return the lowest and highest compression ratio of the next segment, where targets ask for `goal`.
 
     A target is where to stop: the ratio never goes beyond what meets every target. And it is kept within reach:
-    the ratio never stays so low that full steps could not arrive `LANDING` of the run before its end.
+    the ratio never stays so low that full steps could not arrive `LANDING` of the run before its end. In that last
+    part nothing more is removed, unless a target would be missed otherwise.
 
     Args:
         goal: (lanes,) smallest ratio that meets every target; NaN without a target.
+        now: (lanes,) compression ratio.
         segments_left: (lanes,) segments after the next one.
         n_segments: (lanes,) segments of the run.
         compression_max: highest ratio without a target.
@@ -181,4 +183,5 @@ def compression_window(
     steps = np.maximum(segments_left - landing, 0.0)
     free = np.isnan(goal)
     low = np.where(free, 0.0, np.maximum(goal - ACTION_SCALE[1] * steps, 0.0))
-    return low, np.where(free, compression_max, goal)
+    high = np.where(free, compression_max, goal)
+    return low, np.where(segments_left >= landing, high, np.maximum(np.minimum(high, now), low))

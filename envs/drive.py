@@ -13,10 +13,11 @@ This is the one loop body that real training, the simulator, the Gymnasium envir
         reward      = utility(after) - utility(before)                                  ... until here)
     close: export the artefact, measure IT, write the run folder                        (the caller)
 
-Two guards stand between action and session. Where the preference has targets, the compression ratio neither passes
-the smallest one that meets them nor stays so low that they fall out of reach (`action.compression_window`). And a
-segment after which more than half of what the model had learned over chance is lost is rolled back: the model
-returns to where it was, the segment stays spent, and from then on compression moves in steps half as wide.
+Three guards stand between action and session. In the last fifth of a run nothing more is removed. Where the
+preference has targets, the compression ratio neither passes the smallest one that meets them nor stays so low that
+they fall out of reach (`action.compression_window` for both). And a segment after which more than half of what the
+model had learned over chance is lost is rolled back: the model returns to where it was, the segment stays spent, and
+from then on compression moves in steps half as wide.
 """
 
 from __future__ import annotations
@@ -194,10 +195,9 @@ class Drive:
         compression = min(wanted.compression, highest)
         # Which structures are worth keeping changes while the model learns, and with it what a ratio costs in time.
         goal = compression_goal(self._opened, self._preference, self._limits.compression_max)
-        if goal is None:
-            return Ratios(wanted.data, compression)
-        goals, lefts, totals = (np.array([float(value)]) for value in (goal, left, before.n_segments))
-        low, high = compression_window(goals, lefts, totals, self._limits.compression_max)
+        known = (np.nan if goal is None else goal, now, left, before.n_segments)
+        goals, nows, lefts, totals = (np.array([float(value)]) for value in known)
+        low, high = compression_window(goals, nows, lefts, totals, self._limits.compression_max)
         # What is removed already stays: structures come whole, so a goal may be passed by less than one of them.
         compression = min(max(compression, float(low[0])), max(float(high[0]), min(now, wanted.compression)))
         return Ratios(wanted.data, compression)

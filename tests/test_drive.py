@@ -80,6 +80,23 @@ def test_a_forced_landing_leaves_time_to_recover() -> None:
     assert max(np.diff(compression)) <= ACTION_SCALE[1] + 0.002
 
 
+@given(st.lists(st.floats(-1, 1), min_size=16, max_size=16))
+def test_nothing_is_removed_where_it_could_not_heal(changes: list[float]) -> None:
+    driven = drive(FakeSession(16), Preference())
+    compression = [driven.act(np.array([0.0, c], np.float32)).metrics.compression_ratio for c in changes]
+    last = int(16 - np.ceil(LANDING * 16))
+    assert max(np.diff(compression[last - 1 :])) <= 1e-9
+    assert compression[last - 1] == pytest.approx(expected(changes[:last]), abs=0.002 * last)
+
+
+def expected(changes: list[float]) -> float:
+    """Return the ratio that free moves end at."""
+    ratio = 0.0
+    for change in changes:
+        ratio = min(max(ratio + ACTION_SCALE[1] * change, 0.0), Limits().compression_max)
+    return ratio
+
+
 def test_goal_is_the_smallest_ratio_that_meets_every_target() -> None:
     session = opened(FakeSession(), 4.0)
     assert compression_goal(session, Preference(), 0.95) is None
