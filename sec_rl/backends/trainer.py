@@ -15,6 +15,7 @@ from sec_rl.backends.pruning import PruningState
 from sec_rl.compression.cost_table import CostTable
 from sec_rl.compression.in_place import adopt
 from sec_rl.compression.sizes import dense_bytes
+from sec_rl.compression.slim_config import SlimEncoderConfig
 from sec_rl.compression.slim_encoder import SlimEncoderForSequenceClassification
 from sec_rl.config import PruningConfig
 from sec_rl.errors import InputError
@@ -58,41 +59,36 @@ class RowsInUse(Sampler[int]):
             yield self._left.pop()
 
 
-def read_rows(dataset: Sequence[Mapping[str, Any]], pad_id: int, *, with_segments: bool) -> TokenRows:
-    """Return the tokens of a training set as a Trainer reads them, padding removed.
+def read_rows(dataset: Sequence[Mapping[str, Any]], config: SlimEncoderConfig) -> tuple[TokenRows, NDArray[np.int64]]:
+    """Return tokens and labels of a training set as a Trainer reads it; padding is removed.
+
+    Args:
+        dataset: rows with `input_ids` and one of `labels`, `label`, `label_ids`.
+        config: of the model that they are for.
 
     Raises:
-        InputError: a row has no `input_ids`.
+        InputError: a row lacks tokens or a label, or its label is no class of the model.
     """
-    ids, segments = [], []
+    ids, segments, labels = [], [], []
     for index in range(len(dataset)):
         row = dataset[index]
-        if "input_ids" not in row:
-            raise InputError(f"Training row {index} has no 'input_ids'; it has {', '.join(row)}. Tokenise it first.")
+        column = next((name for name in _LABEL_COLUMNS if name in row), None)
+        if column is None or "input_ids" not in row:
+            missing = "labels" if column is None else "input_ids"
+            raise InputError(f"Training row {index} has no {missing!r}; it has {', '.join(row)}.")
         tokens = np.asarray(row["input_ids"], np.int64)
         real = np.asarray(row.get("attention_mask", np.ones_like(tokens)), bool)
         ids.append(tokens[real])
         segments.append(np.asarray(row.get("token_type_ids", np.zeros_like(tokens)), np.int64)[real])
-    return TokenRows(tuple(ids), tuple(segments) if with_segments else None, pad_id)
-
-
-def read_labels(dataset: Sequence[Mapping[str, Any]], n_classes: int) -> NDArray[np.int64]:
-    """Return the labels of a training set, (n,) in [0, n_classes).
-
-    Raises:
-        InputError: a row has none, or one that is no class.
-    """
-    column = next((name for name in _LABEL_COLUMNS if name in dataset[0]), None)
-    if column is None:
-        raise InputError(f"Training rows have no 'labels'; they have {', '.join(dataset[0])}.")
-    labels = np.array([dataset[index][column] for index in range(len(dataset))])
-    if labels.ndim != 1 or labels.dtype.kind not in "iu":
-        raise InputError(f"Column {column!r} holds {labels.dtype} of {labels.ndim} dimensions, not one class per row.")
-    wrong = np.flatnonzero((labels < 0) | (labels >= n_classes))
-    if len(wrong):
-        row = int(wrong[0])
-        raise InputError(f"Training row {row} has the label {labels[row]}; the model has {n_classes} classes.")
-    return labels.astype(np.int64)
+        label = np.asarray(row[column])
+        if label.ndim or label.dtype.kind not in "iu" or not 0 <= label < config.num_labels:
+            raise InputError(
+                f"Training row {index} has the label {row[column]!r}; it must be one integer below "
+                f"{config.num_labels}, the model's number of classes."
+            )
+        labels.append(int(label))
+    kept = tuple(segments) if config.type_vocab_size else None
+    return TokenRows(tuple(ids), kept, int(config.pad_token_id or 0)), np.array(labels, np.int64)
 
 
 class TrainerSession(EncoderSession):

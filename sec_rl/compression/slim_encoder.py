@@ -221,10 +221,9 @@ class SlimEncoderForSequenceClassification(PreTrainedModel):  # type: ignore[mis
         """
         logits, _pooled, _after = self.encode(input_ids, attention_mask, token_type_ids)
         loss = None
-        if labels is not None and num_items_in_batch is None:
-            loss = functional.cross_entropy(logits.float(), labels)
-        elif labels is not None:
-            loss = functional.cross_entropy(logits.float(), labels, reduction="sum") / num_items_in_batch
+        if labels is not None:
+            n_items = labels.numel() if num_items_in_batch is None else num_items_in_batch
+            loss = functional.cross_entropy(logits.float(), labels, reduction="sum") / n_items
         if return_dict is False:
             return (logits,) if loss is None else (loss, logits)
         return SequenceClassifierOutput(loss=loss, logits=logits)
