@@ -71,7 +71,7 @@ class SynergyCallback(TrainerCallback):  # type: ignore[misc]
     * One process on the CPU, no resuming, no `load_best_model_at_end`: the weights of two shapes do not fit.
 
     Args:
-        policy: folder of a policy, or any controller (observation -> action); None: the shipped policy.
+        policy: folder of a policy, `hub:OWNER/NAME`, or any controller (observation -> action); None: the shipped one.
         target_speedup: dense fp32 latency over the int8 model's to reach at batch 32, at least 1; None: no target.
         target_size_ratio: bytes of the int8 file over those of the dense fp32 model, in (0, 1]; None: no target.
         max_accuracy_drop: points of accuracy, in [0, 100], that may be lost; None: no limit.
@@ -107,7 +107,7 @@ class SynergyCallback(TrainerCallback):  # type: ignore[misc]
             raise InputError(f"n_segments is {n_segments}; it must lie in [2, 200].")
         if selection not in SELECTIONS:
             raise unknown_name("selection", selection, SELECTIONS)
-        self._controller = policy if callable(policy) else load_policy(Path(policy or shipped_policy()))
+        self._controller = policy if callable(policy) else load_policy(policy or shipped_policy())
         self._preference = Preference(
             target_speedup=target_speedup, target_size_ratio=target_size_ratio, max_accuracy_drop=max_accuracy_drop
         )
