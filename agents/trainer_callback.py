@@ -71,7 +71,7 @@ class SynergyCallback(TrainerCallback):  # type: ignore[misc]
     * One process on the CPU, no resuming, no `load_best_model_at_end`: the weights of two shapes do not fit.
 
     Args:
-        policy: folder of a policy, `hub:OWNER/NAME`, or any controller (observation -> action); None: the shipped one.
+        policy: folder of a policy, `hub:OWNER/NAME`, or any controller; None: the shipped policy.
         target_speedup: dense fp32 latency over the int8 model's to reach at batch 32, at least 1; None: no target.
         target_size_ratio: bytes of the int8 file over those of the dense fp32 model, in (0, 1]; None: no target.
         max_accuracy_drop: points of accuracy, in [0, 100], that may be lost; None: no limit.
