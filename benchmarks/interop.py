@@ -48,6 +48,9 @@ def main() -> int:
                 "compression-ratio": str(RATIO),
                 "passes": str(options.passes or PASSES),
                 "threads": str(options.threads),
+                # Nothing here is about time.
+                "latency-rounds": "1",
+                "pruning.cost": "flops",
             },
         )
         for task in options.tasks
