@@ -79,7 +79,7 @@ def main() -> int:
             f"The environment of Optimum and OpenVINO: {named}.",
             "Optimum and OpenVINO read the int8 `model.onnx`; the pipeline reads the weights before rounding.",
         ],
-        over="the texts",
+        over="",
         data=data,
     )
     print(page)

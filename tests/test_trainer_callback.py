@@ -166,7 +166,8 @@ def test_a_trainers_own_run_ends_small_and_its_export_agrees(tmp_path: Path) -> 
     assert (exported.argmax(1) == expected.argmax(1)).mean() > 0.97
     assert np.abs(exported - expected).mean() < 0.02
     ask = pipeline("text-classification", model=str(tmp_path / "model"), device="cpu")
-    assert [answer["label"] for answer in ask(texts, truncation=True)] == [task.label_names[i] for i in expected.argmax(1)]
+    answers = [answer["label"] for answer in ask(texts, truncation=True)]
+    assert answers == [task.label_names[i] for i in expected.argmax(1)]
     assert (tmp_path / "model" / "model.onnx").stat().st_size < 0.19 * 4 * dense
 
 
@@ -233,6 +234,19 @@ def test_what_was_removed_comes_back_after_a_collapse(tmp_path: Path) -> None:
     assert callback.steps[2].structure == callback.steps[1].structure
     assert trainer.model.config.shape().counts() == callback.steps[-1].structure
     assert math.isnan(callback.steps[1].metrics.validation_macro_f1)
+
+
+def test_a_checkpoint_of_a_run_in_bf16_loads(tmp_path: Path) -> None:
+    """Accelerate patches autocast onto the model; what the Trainer saves is the shape of that moment."""
+    callback = SynergyCallback(Fixed(1.0, 0.8), n_segments=4, cost="flops")
+    trainer = tiny_trainer(tmp_path, callback, bf16=True, save_strategy="epoch", num_train_epochs=1)
+    assert math.isfinite(trainer.train().training_loss)
+    (saved,) = tmp_path.glob("checkpoint-*")
+    loaded = AutoModelForSequenceClassification.from_pretrained(saved)
+    assert loaded.config.shape().counts() == callback.steps[-1].structure
+    assert callback.steps[-1].metrics.compression_ratio > 0.3
+    for name, weight in trainer.model.state_dict().items():
+        torch.testing.assert_close(loaded.state_dict()[name], weight)
 
 
 @pytest.mark.parametrize(
