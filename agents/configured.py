@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 from sec_rl.agents.controllers import Controller, ScheduleController
 from sec_rl.agents.policy import load_policy
@@ -38,7 +37,7 @@ def configured_controller(config: RunConfig) -> tuple[Controller, Ratios]:
         InputError: there is no such policy, or the schedule takes none.
     """
     if config.schedule == "policy":
-        return load_policy(shipped_policy() if config.policy is None else Path(config.policy)), INITIAL
+        return load_policy(shipped_policy() if config.policy is None else config.policy), INITIAL
     if config.policy is not None:
         raise InputError(f"The schedule {config.schedule!r} takes no policy; give --schedule policy or use replay.")
     schedule = Schedule(config.schedule, config.data_ratio, config.compression_ratio, config.seed, config.n_segments)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from sec_rl.backends.bert import BertSession
+from sec_rl.backends.encoder_session import EncoderSession
 from sec_rl.compression.export import build_onnx
 from sec_rl.measurement.latency import LatencySettings, LatencyTarget, measure_latencies
 
@@ -14,7 +14,7 @@ _PROBED_RATIO = 0.6
 _BATCH = 32
 
 
-def scale_latency(session: BertSession, *, rounds: int) -> float:
+def scale_latency(session: EncoderSession, source: str, *, threads: int, length: int, rounds: int) -> float:
     """Fit the session's table to two whole int8 models, and return the speed-up of int8 over fp32.
 
     Blocks are timed one by one; a whole model adds its embeddings, its head and the passage from block to block.
@@ -22,7 +22,10 @@ def scale_latency(session: BertSession, *, rounds: int) -> float:
     with the dense fp32 model in eager PyTorch.
 
     Args:
-        session: opened, nothing removed yet.
+        session: nothing removed yet.
+        source: folder or hub id of the dense fp32 encoder.
+        threads: of torch and onnxruntime.
+        length: tokens per text.
         rounds: turns of each model.
 
     Returns:
@@ -31,15 +34,15 @@ def scale_latency(session: BertSession, *, rounds: int) -> float:
     probe = session.pruning.shape_at(_PROBED_RATIO)
     models = {"dense": session.model, "probe": session.pruning.preview(session.model, probe)}
     with tempfile.TemporaryDirectory(prefix="sec-rl-scale-") as folder:
-        targets = [LatencyTarget("fp32", "torch", session.source, session.task.n_classes)]
+        targets = [LatencyTarget("fp32", "torch", source, session.model.config.num_labels)]
         for name, model in models.items():
             path = Path(folder) / f"{name}.onnx"
             path.write_bytes(build_onnx(model, quantized=True).SerializeToString())
             targets.append(LatencyTarget(name, "onnx", str(path), vocabulary=model.config.vocab_size))
         settings = LatencySettings(
             batch_sizes=(_BATCH,),
-            threads=session.threads,
-            sequence_length=session.config.latency_sequence_length,
+            threads=threads,
+            sequence_length=length,
             rounds=rounds,
             max_rounds=2 * rounds,
         )

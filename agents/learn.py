@@ -46,7 +46,7 @@ def learn(
         task: learn in real training on this task instead; a step is then a segment of a fine-tuning run, and the
             policy that is written is the last one.
         passes: example passes of each real run; None: 4,000.
-        start: folder of the policy to go on from.
+        start: folder, or `hub:OWNER/NAME`, of the policy to go on from.
         resume: go on with a training that was interrupted.
         overwrite: replace an earlier policy.
         seed: of everything random.
@@ -66,7 +66,7 @@ def learn(
         open_lanes_of(fitted),
         Path(out),
         plan,
-        start=None if start is None else load_policy(Path(start)),
+        start=None if start is None else load_policy(start),
         learn_in=real,
         provenance=_provenance(fitted, task),
         resume=resume,

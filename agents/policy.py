@@ -26,6 +26,7 @@ from sec_rl.agents.policy_card import SCHEMA_VERSION, parse_card
 from sec_rl.agents.sealed import check_seal, parse_tensors, read_bytes, write_sealed
 from sec_rl.envs.action import ActionMode
 from sec_rl.errors import InputError
+from sec_rl.hub import fetched
 
 CARD, TENSORS = "policy.json", "policy.safetensors"
 _MOST_CARD_BYTES = 1_000_000
@@ -93,12 +94,16 @@ def save_policy(policy: Policy, folder: Path) -> None:
     write_sealed(folder / CARD, card, folder / TENSORS, layer_tensors(network))
 
 
-def load_policy(folder: Path) -> Policy:
+def load_policy(source: Path | str) -> Policy:
     """Read a policy.
+
+    Args:
+        source: its folder, or `hub:OWNER/NAME[@REVISION]`; of a repository there only the two files are fetched.
 
     Raises:
         InputError: it is missing, damaged, of another schema version, or of another layout than the one here.
     """
+    folder = fetched(source, (CARD, TENSORS))
     path = folder / CARD
     text = read_bytes(path, _MOST_CARD_BYTES)
     card = parse_card(text, path)

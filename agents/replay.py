@@ -37,7 +37,7 @@ def replay(
     Args:
         task: packaged name, folder, csv, jsonl or parquet file, or `hub:NAME[/CONFIG]`.
         out: run folder to create; `out/model` is the artefact.
-        policy: policy folder; None: the one that ships with the package.
+        policy: policy folder, or `hub:OWNER/NAME[@REVISION]`; None: the one that ships with the package.
         encoder: packaged name, local directory, or hub id.
         target_speedup: dense fp32 latency over the model's to reach at batch 32, at least 1; None: no target.
         target_size_ratio: bytes of the model over those of the dense fp32 model to reach, in (0, 1]; None: no target.

@@ -151,7 +151,13 @@ def _open(
     if saved is None:
         about: dict[str, Any] = {"table": session.pruning.table.to_dict(), "format_speedup": 1.0}
         if wanted.target_speedup is not None:
-            about["format_speedup"] = scale_latency(session, rounds=config.latency_rounds)
+            about["format_speedup"] = scale_latency(
+                session,
+                session.source,
+                threads=session.threads,
+                length=config.latency_sequence_length,
+                rounds=config.latency_rounds,
+            )
     else:
         about = {name: saved[name] for name in _ABOUT}
     accuracy = metrics.validation_accuracy if reference is None else reference["validation_accuracy"]

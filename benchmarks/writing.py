@@ -42,7 +42,7 @@ def write_results(
         tables: Markdown, in order.
         criteria: limits and whether they were kept.
         notes: one sentence each, below the tables.
-        over: what means and intervals are taken over; None: the seeds.
+        over: what means and intervals are taken over; None: the seeds; empty: the tables hold neither.
         data: everything measured, JSON-ready.
 
     Returns:
@@ -57,8 +57,10 @@ def write_results(
         "passes": options.passes,
     }
     page = [f"# {title}", "", "```bash", options.command, "```", "", machine_line(machine)]
-    over = over or f"seeds {', '.join(map(str, options.seeds))}"
-    page += ["", f"Encoder `{settings['encoder']}`; mean over {over} [95 % bootstrap interval]."]
+    if over is None:
+        over = f"seeds {', '.join(map(str, options.seeds))}"
+    taken = f"; mean over {over} [95 % bootstrap interval]" if over else ""
+    page += ["", f"Encoder `{settings['encoder']}`{taken}."]
     for table in tables:
         page += ["", table]
     if criteria:

@@ -18,6 +18,9 @@ preference has targets, the compression ratio neither passes the smallest one th
 they fall out of reach (`action.compression_window` for both). And a segment after which more than half of what the
 model had learned over chance is lost is rolled back: the model returns to where it was, the segment stays spent, and
 from then on compression moves in steps half as wide.
+
+Where somebody else trains (a Hugging Face Trainer, which calls and is not called), the same body is taken in two
+halves: `plan` before the segment, `settle` after it.
 """
 
 from __future__ import annotations
@@ -41,7 +44,7 @@ from sec_rl.envs.action import (
 from sec_rl.envs.batch import Lanes
 from sec_rl.envs.observation import encode
 from sec_rl.envs.readings import accuracy
-from sec_rl.envs.session import OpenedSession
+from sec_rl.envs.session import OpenedSession, Session
 from sec_rl.envs.targets import compression_goal
 from sec_rl.envs.utility import reward_terms
 from sec_rl.values import Levers, Metrics, Preference, Ratios
@@ -81,6 +84,22 @@ class Step:
     def reward(self) -> float | None:
         """Sum of the reward's terms; None for segment 0."""
         return None if self.reward_terms is None else sum(self.reward_terms.values())
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a segment is asked for.
+
+    Attributes:
+        observation: what the controller saw, (24,).
+        action: what it answered, (2,) or (6,).
+        target: the ratios to realise; `levers`: how.
+    """
+
+    observation: NDArray[np.float32]
+    action: NDArray[np.float32]
+    target: Ratios
+    levers: Levers
 
 
 class Drive:
@@ -135,11 +154,33 @@ class Drive:
         Raises:
             InputError: the action has another shape or is not finite, or every segment is spent.
         """
+        session = self._opened.session
+        if not isinstance(session, Session):
+            raise TypeError(f"{type(session).__name__} trains no segment by itself: use plan and settle")
+        plan = self.plan(action)
+        return self.settle(plan, session.advance(plan.target, plan.levers))
+
+    def plan(self, action: NDArray[np.floating]) -> Plan:
+        """Return what an action asks of the next segment, both guards applied; nothing changes.
+
+        Args:
+            action: (2,) or (6,) in [-1, 1], as the mode says.
+
+        Raises:
+            InputError: the action has another shape or is not finite.
+        """
         check_action(action, self._mode)
-        session, before, observation = self._opened.session, self.history[-1], self._observation
-        levers = levers_from(action, self._levers)
         target = self._guarded(apply_action(self._ratios, action[:2], self._limits))
-        after = session.advance(target, levers)
+        return Plan(self._observation, np.asarray(action, np.float32), target, levers_from(action, self._levers))
+
+    def settle(self, plan: Plan, after: Metrics) -> Step:
+        """Take note of a segment that went as planned; a collapse is rolled back.
+
+        Args:
+            plan: from `plan`, before the segment.
+            after: metrics after it.
+        """
+        session, before = self._opened.session, self.history[-1]
         # Before the first segment nothing was trained: there is no model to return to, only a lucky guess.
         rolled_back = before.segment > 0 and collapsed(before, after)
         if rolled_back:
@@ -160,10 +201,10 @@ class Drive:
         return Step(
             after,
             session.structure(),
-            levers,
-            observation,
-            np.asarray(action, np.float32),
-            target,
+            plan.levers,
+            plan.observation,
+            plan.action,
+            plan.target,
             terms,
             rolled_back,
         )

@@ -16,13 +16,25 @@ if TYPE_CHECKING:
     from sec_rl.agents.learn import learn as train
     from sec_rl.agents.replay import replay
     from sec_rl.agents.run import run
+    from sec_rl.agents.trainer_callback import SynergyCallback
     from sec_rl.classifier import Classifier
     from sec_rl.config import RunConfig
     from sec_rl.tasks import load_task
     from sec_rl.values import Levers, Preference
 
 __version__ = "0.1.0"
-__all__ = ["Classifier", "Levers", "Preference", "RunConfig", "__version__", "load_task", "replay", "run", "train"]
+__all__ = [
+    "Classifier",
+    "Levers",
+    "Preference",
+    "RunConfig",
+    "SynergyCallback",
+    "__version__",
+    "load_task",
+    "replay",
+    "run",
+    "train",
+]
 
 # Name here -> module and name there.
 _LAZY = {
@@ -30,6 +42,7 @@ _LAZY = {
     "Levers": ("sec_rl.values", "Levers"),
     "Preference": ("sec_rl.values", "Preference"),
     "RunConfig": ("sec_rl.config", "RunConfig"),
+    "SynergyCallback": ("sec_rl.agents.trainer_callback", "SynergyCallback"),
     "load_task": ("sec_rl.tasks", "load_task"),
     "replay": ("sec_rl.agents.replay", "replay"),
     "run": ("sec_rl.agents.run", "run"),

@@ -12,10 +12,19 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from sec_rl.errors import InputError
+from sec_rl.hub import fetched
 from sec_rl.measurement.onnx_session import open_session
 from sec_rl.measurement.prediction import Encodings, predict_session
 
-_FILES = ("model.onnx", "config.json", "tokenizer.json")
+REQUIRED_FILES = ("model.onnx", "config.json", "tokenizer.json")
+# What an exported model may consist of.
+MODEL_FILES = (
+    *REQUIRED_FILES,
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "vocab.txt",
+    "model.safetensors",
+)
 # What BERT-sized encoders take where nothing says otherwise.
 _LONGEST = 512
 
@@ -48,14 +57,14 @@ class Classifier:
 
         Args:
             folder: holds `model.onnx`, `config.json` and `tokenizer.json`, and optionally
-                `tokenizer_config.json`.
+                `tokenizer_config.json`; or `hub:OWNER/NAME[@REVISION]`, where they are downloaded from.
             threads: threads of onnxruntime; None leaves the choice to it.
 
         Raises:
             InputError: a file is missing, unreadable, or does not fit the others.
         """
-        folder = Path(folder)
-        missing = [name for name in _FILES if not (folder / name).is_file()]
+        folder = fetched(folder, (*REQUIRED_FILES, "tokenizer_config.json"))
+        missing = [name for name in REQUIRED_FILES if not (folder / name).is_file()]
         if missing:
             raise InputError(f"{str(folder)!r} holds no exported model: it has no {' and no '.join(missing)}.")
         config = _read_json(folder / "config.json")

@@ -19,6 +19,13 @@ _HUB_ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
 _MISSPELT = 0.75
 
 
+# Where the packaged ones come from.
+_ORIGINS = {
+    "minilm-l6": "sentence-transformers/all-MiniLM-L6-v2",
+    "mpnet-base": "sentence-transformers/all-mpnet-base-v2",
+}
+
+
 def cache_folder() -> Path:
     """Return the folder for files that sec-rl builds once per user: `SEC_RL_CACHE`, or the user's cache."""
     own = os.environ.get("SEC_RL_CACHE")
@@ -74,3 +81,10 @@ def resolve_encoder(name: str) -> str:
     raise InputError(
         f"The encoder {name!r} is no folder, no hub id ('name' or 'org/name') and no packaged name ({packaged})."
     )
+
+
+def hub_id(name: str) -> str | None:
+    """Return the hub id that an encoder is known by; None for a local directory."""
+    if name in _ORIGINS:
+        return _ORIGINS[name]
+    return None if Path(name).expanduser().is_dir() or not _HUB_ID.fullmatch(name) else name

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from benchmarks.controlled_run import LIMITS, VARIANTS, judge, summary
 from benchmarks.estimates import Criterion, estimate
+from benchmarks.interop import differences
 from benchmarks.options import parse_options
 from benchmarks.runs import BenchmarkError, RunSpec, read_result, run_all
 from benchmarks.writing import markdown_table, write_results
@@ -203,3 +204,9 @@ def test_competitors_prune_train_and_export_what_they_say(tmp_path: Path) -> Non
     quantized, size_bytes = competitors.torch_int8(model)
     assert np.abs(competitors.torch_probabilities(quantized, rows) - probabilities).max() < 0.1
     assert size_bytes < 4 * sum(parameter.numel() for parameter in model.parameters())
+
+
+def test_predictions_of_two_libraries_are_compared_text_by_text() -> None:
+    ours = np.array([[0.9, 0.1], [0.4, 0.6], [0.5, 0.5]])
+    found = differences(ours, np.array([[0.8, 0.2], [0.6, 0.4], [0.5, 0.5]]))
+    assert found == {"same": pytest.approx(2 / 3), "mean": pytest.approx(0.1), "largest": pytest.approx(0.2)}

@@ -1,4 +1,4 @@
-"""What every backend must keep: one suite for real training and for the simulator."""
+"""What every backend must keep: one suite for real training and for the simulator, and inside a Trainer."""
 
 from __future__ import annotations
 
@@ -8,24 +8,81 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from sec_rl.agents.calibrate import calibrate
 from sec_rl.backends.bert import BertSession
 from sec_rl.backends.simulator.lanes import draw_opening
 from sec_rl.backends.simulator.model import load_simulator
 from sec_rl.backends.simulator.session import SimulatedSession
+from sec_rl.backends.trainer import TrainerSession
+from sec_rl.compression.cost_table import analytic_table
+from sec_rl.compression.slim_config import SlimEncoderConfig
+from sec_rl.compression.slim_encoder import SlimEncoderForSequenceClassification
 from sec_rl.config import RunConfig
 from sec_rl.envs.session import Session
 from sec_rl.errors import InputError
+from sec_rl.measurement.accuracy import Scores, classification_scores
 from sec_rl.tasks import Task, load_task
-from sec_rl.values import Levers, Ratios
+from sec_rl.training.batching import TokenRows
+from sec_rl.training.trainer import predict
+from sec_rl.values import Levers, Metrics, Ratios
 from tests.made_up_traces import made_up_traces, write_traces
 
 N_SEGMENTS = 5
 OpenBackend = Callable[[], Session]
 
 
-@pytest.fixture(scope="module", params=["simulator", "bert"])
+class PlayedTrainer(TrainerSession):
+    """The session inside somebody else's training; the test plays that somebody."""
+
+    def __init__(self) -> None:
+        torch.manual_seed(0)
+        config = SlimEncoderConfig(
+            vocab_size=60, hidden_size=32, num_hidden_layers=3, num_attention_heads=4, num_labels=2
+        )
+        config.intermediate_size = 64
+        model = SlimEncoderForSequenceClassification(config)
+        self.held = list(model.children()), torch.optim.AdamW(model.parameters(), lr=1e-3)
+        generator = np.random.default_rng(0)
+        self.labels = generator.integers(0, 2, 100)
+        rows = TokenRows(
+            tuple(np.array([2, 5 + label, *generator.integers(10, 60, 5)]) for label in self.labels), None, 0
+        )
+        table = analytic_table(32, 4, 64)
+        super().__init__(
+            model,
+            self.held[1],
+            rows,
+            self.labels,
+            table,
+            n_segments=N_SEGMENTS,
+            budget=100,
+            batch_size=10,
+            selection="margin",
+            seed=0,
+        )
+
+    def open(self, scores: Scores | None = None) -> Metrics:
+        return super().open(scores or self.scores())
+
+    def advance(self, ratios: Ratios, levers: Levers) -> Metrics:
+        self.begin(ratios, levers)
+        drawn = iter(self.sampler)
+        for _ in range(2):
+            chosen = np.array([next(drawn) for _ in range(10)])
+            inputs = self.rows.take(chosen).pad()
+            self.model(**inputs, labels=torch.from_numpy(self.pool.labels_of(chosen))).loss.backward()
+            self.saw_gradients()
+            self.held[1].step()
+            self.held[1].zero_grad()
+        return self.finish(self.scores(), self.passes_done + 20, 0.0)
+
+    def scores(self) -> Scores:
+        return classification_scores(predict(self.model, self.rows, "fp32")[0], self.labels)
+
+
+@pytest.fixture(scope="module", params=["simulator", "bert", "trainer"])
 def backend(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> OpenBackend:
     """Return what makes the same session again and again."""
     if request.param == "simulator":
@@ -39,6 +96,8 @@ def backend(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
             return SimulatedSession(simulator, opening)
 
         return simulated
+    if request.param == "trainer":
+        return PlayedTrainer
     whole = load_task("sms-spam")
     rows = np.arange(200)
     task = Task("sms", whole.label_names, whole.train.take(rows), whole.validation.take(rows), whole.test.take(rows))

@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from sec_rl.backends.encoder_session import EncoderSession
 from sec_rl.backends.pruning import PruningState, cost_table
 from sec_rl.compression.artefact import save_artefact
 from sec_rl.compression.cost_table import CostTable
 from sec_rl.compression.loading import load_dense
-from sec_rl.compression.sizes import artefact_bytes, dense_bytes, shape_bytes
+from sec_rl.compression.sizes import dense_bytes
 from sec_rl.compression.vocabulary import needed_tokens, prune_embeddings, prune_tokenizer
 from sec_rl.config import RunConfig
 from sec_rl.data.semi_supervised import PseudoLabels, pseudo_labels
@@ -29,15 +30,14 @@ from sec_rl.measurement.prediction import predict_onnx
 from sec_rl.tasks import LabelPool, Split, Task
 from sec_rl.training.batching import BatchStream, TokenRows, tokenize
 from sec_rl.training.examples import ExampleSource
-from sec_rl.training.labelling import rows_in_use
 from sec_rl.training.masked_language import MaskedLanguageModel, round_as_exported
 from sec_rl.training.memory import release_memory
-from sec_rl.training.optimizer import set_rate
+from sec_rl.training.optimizer import make_optimizer, set_rate
 from sec_rl.training.precision import resolve_precision
 from sec_rl.training.schedule import rate_at
 from sec_rl.training.teacher import Teacher
 from sec_rl.training.trainer import predict, train_step
-from sec_rl.values import Forecast, Levers, Metrics, Ratios
+from sec_rl.values import Levers, Metrics, Ratios
 
 # Validation inside the loop is bounded to this share of the training work.
 VALIDATION_SHARE = 0.1
@@ -56,17 +56,8 @@ def seen_rows(config: RunConfig, budget: int) -> int:
     return config.validation_rows or max(MIN_VALIDATION, affordable)
 
 
-@dataclass(frozen=True)
-class _Before:
-    """Where a session was before its last segment; `pruning` is from `PruningState.state`."""
-
-    pruning: dict[str, Any]
-    scores: Scores
-    data_ratio: float
-
-
 @dataclass
-class BertSession:
+class BertSession(EncoderSession):
     """One controlled run of real fine-tuning; see `sec_rl.envs.session.Session` for the order of calls.
 
     Attributes:
@@ -78,12 +69,14 @@ class BertSession:
     config: RunConfig
     task: Task
     table: CostTable | None = None
-    passes_done: int = 0
-    train_seconds: float = 0.0
     preparing_seconds: float = 0.0
     validation_seconds: float = 0.0
     notes: list[str] = field(default_factory=list)
-    _segment: int = 0
+
+    @property
+    def n_segments(self) -> int:
+        """Segments of the whole run."""
+        return self.config.n_segments
 
     def open(self) -> Metrics:
         """Load the encoder, cut the vocabulary, time this device's blocks, and score the untrained model."""
@@ -129,14 +122,12 @@ class BertSession:
         n_layers = model.config.num_hidden_layers
         rates = layer_learning_rates(1.0, config.transfer.layer_decay, n_layers)
         table = self.table or cost_table(model, config.pruning, self.threads, config.latency_sequence_length)
-        self.pruning = PruningState(model, rates, config.pruning, table)
+        self.pruning = PruningState(model, make_optimizer(model, rates, None), config.pruning, table)
         self.language = self._language() if config.perplexity else None
         self.teacher: Teacher | None = None
         self.teacher_accuracy: float | None = None
-        self._data_ratio = 0.0
-        self._before: _Before | None = None
         self._scores = self._score()
-        return self._metrics(self._scores)
+        return self._metrics()
 
     def advance(self, ratios: Ratios, levers: Levers) -> Metrics:
         """Realise the ratios, train one segment, score validation.
@@ -146,28 +137,13 @@ class BertSession:
             TrainingDivergedError: the loss became infinite or no number.
         """
         config = self.config
-        if self._segment >= config.n_segments:
-            raise InputError(f"The run has {config.n_segments} segments; all are done.")
         started = time.perf_counter()
-        self._before = _Before(self.pruning.state(self.model), self._scores, self._data_ratio)
-        in_use = rows_in_use(
-            self.model,
-            self.pool,
-            self.rows,
-            ratios.data,
-            selection=config.selection,
-            least=config.batch_size,
-            precision=self.precision,
-            generator=self.generator,
-        )
-        self.examples.labelled.use(in_use)
-        self._data_ratio = len(in_use) / len(self.pool)
+        self.examples.labelled.use(self._begin_segment(config.batch_size, config.selection, ratios.data))
         pseudo = self._pseudo_labels(levers)
         if ratios.compression > 0.0 and self.teacher is None:
             self.teacher = Teacher(self.model, len(self.pool), self.precision)
             self.teacher_accuracy = self._scores.accuracy
-        self.model = self.pruning.realise(self.model, ratios.compression, levers.depth_share)
-        self._segment += 1
+        self._compress(ratios, levers)
         target = round(self.budget * self._segment / config.n_segments)
         self.preparing_seconds += time.perf_counter() - started
         started = time.perf_counter()
@@ -189,27 +165,7 @@ class BertSession:
             self.passes_done += len(batch.labels)
         self.train_seconds += time.perf_counter() - started
         self._scores = self._score()
-        return self._metrics(self._scores)
-
-    def rollback(self) -> Metrics:
-        """Put weights, structure and optimizer back to where they were before the last segment.
-
-        Raises:
-            InputError: there is no segment to take back.
-        """
-        if self._before is None:
-            raise InputError("There is no segment to roll back.")
-        self.model = self.pruning.resume(self._before.pruning)
-        self.model.train()
-        self._scores, self._data_ratio = self._before.scores, self._before.data_ratio
-        self._before = None
-        return self._metrics(self._scores)
-
-    def forecast(self, compression: float) -> Forecast:
-        """Predict size and latency at a compression ratio from the table; nothing changes."""
-        shape = self.pruning.shape_at(compression)
-        size_bytes = shape_bytes(self.model.config, shape)
-        return Forecast(size_bytes / self.dense_bytes, self.pruning.latency_ratio_of(shape))
+        return self._metrics()
 
     def state(self) -> dict[str, Any]:
         """Copy everything that decides how the run goes on: arrays and JSON-ready values."""
@@ -252,11 +208,6 @@ class BertSession:
         self.passes_done = state["passes_done"]
         self.train_seconds = state["train_seconds"]
         self.preparing_seconds, self.validation_seconds = state["preparing_seconds"], state["validation_seconds"]
-
-    def structure(self) -> dict[str, Any]:
-        """Return kept heads and neurons per dense layer."""
-        counts: dict[str, Any] = self.pruning.shape.counts()
-        return counts
 
     def close(self, folder: Path) -> dict[str, Any]:
         """Write the artefact and score IT: validation in full, and test, touched here and only here.
@@ -347,23 +298,3 @@ class BertSession:
         exported = predict_onnx(path, rows.encodings, threads=self.threads)
         plain, _ = predict(self.model, rows, "fp32")
         return classification_scores(exported, split.labels), classification_scores(plain, split.labels)
-
-    def _metrics(self, scores: Scores) -> Metrics:
-        return Metrics(
-            source="measured",
-            segment=self._segment,
-            n_segments=self.config.n_segments,
-            n_classes=self.task.n_classes,
-            data_ratio=self._data_ratio,
-            compression_ratio=self.pruning.compression_ratio,
-            validation_accuracy=scores.accuracy,
-            validation_macro_f1=scores.macro_f1,
-            validation_loss=scores.loss,
-            labels_bought=self.pool.n_bought,
-            label_fraction=self.pool.n_bought / len(self.pool),
-            example_passes=self.passes_done,
-            passes_fraction=min(1.0, self.passes_done / self.budget),
-            size_ratio=artefact_bytes(self.model) / self.dense_bytes,
-            latency_ratio=self.pruning.latency_ratio,
-            seconds=self.train_seconds,
-        )

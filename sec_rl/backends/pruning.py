@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -17,7 +17,7 @@ from sec_rl.compression.slim_encoder import SlimEncoderForSequenceClassification
 from sec_rl.compression.vault import Vault, build_model
 from sec_rl.config import PruningConfig
 from sec_rl.measurement.blocks import time_onnx_models
-from sec_rl.training.optimizer import as_tensors, make_optimizer, optimizer_state
+from sec_rl.training.optimizer import STEP, as_tensors, group_names, optimizer_state, rebind
 
 # Share of bytes against time in the cost of a block; see `with_bytes`.
 BYTES_SHARE = 0.25
@@ -32,32 +32,29 @@ class PruningState:
     Attributes:
         shape: what is left.
         table: time per block, measured or analytic.
-        optimizer: of the current model; its moments are sliced along.
+        optimizer: of the current model, the same object for the whole run; its moments are sliced along.
         importance: scores of all heads and neurons.
     """
 
     def __init__(
         self,
         model: SlimEncoderForSequenceClassification,
-        layer_rates: Sequence[float],
+        optimizer: torch.optim.Optimizer,
         config: PruningConfig,
         table: CostTable,
     ) -> None:
         dense = model.config
-        self._layer_rates = layer_rates
         self.shape = dense.shape()
         self.dense_shape = self.shape
         self.table = table
         self._cost = with_bytes(self.table, dense.hidden_size, dense.num_attention_heads, BYTES_SHARE)
         self.importance = ImportanceTracker(self.shape, config.importance)
         self.importance.start_from_weights(model, self.shape)
-        self.optimizer = make_optimizer(model, layer_rates, None)
+        self.optimizer = optimizer
+        self._groups = group_names(model, optimizer)
         weights = {name: value.detach().clone() for name, value in model.state_dict().items()}
         self._vault = Vault(dense, weights)
-        self._moments = {
-            moment: Vault(dense, {name: torch.zeros_like(value) for name, value in weights.items()})
-            for moment in ("exp_avg", "exp_avg_sq")
-        }
+        self._moments: dict[str, Vault] = {}
 
     @property
     def compression_ratio(self) -> float:
@@ -118,8 +115,8 @@ class PruningState:
         """Return the model of a state; everything goes on as it was then."""
         self.shape = EncoderShape.from_dict(state["shape"])
         self._vault.tensors = as_tensors(state["weights"])
-        for moment, vault in self._moments.items():
-            vault.tensors = as_tensors(state["moments"][moment])
+        config = self._vault.config
+        self._moments = {moment: Vault(config, as_tensors(tensors)) for moment, tensors in state["moments"].items()}
         self.importance.restore(state["importance"])
         self.table = CostTable.from_dict(state["table"])
         return self._build(self.shape, state["steps"])
@@ -141,23 +138,27 @@ class PruningState:
         """Write the model's weights and moments back to their dense places."""
         self._vault.absorb(model.state_dict(), self.shape)
         moments = optimizer_state(model, self.optimizer)
-        for moment, vault in self._moments.items():
-            vault.absorb(moments[moment], self.shape)
+        del moments[STEP]
+        for moment, tensors in moments.items():
+            if moment not in self._moments:
+                # What was removed before the first step has no moment yet.
+                nothing = {name: torch.zeros_like(value) for name, value in self._vault.tensors.items()}
+                self._moments[moment] = Vault(self._vault.config, nothing)
+            self._moments[moment].absorb(tensors, self.shape)
 
     def _build(self, shape: EncoderShape, steps: float) -> SlimEncoderForSequenceClassification:
-        """Return the model of a shape; the optimizer becomes its own, with the moments that are kept of it."""
+        """Return the model of a shape; the optimizer moves it from now on, with the moments that are kept of it."""
         model = build_model(self._vault, shape)
-        state = None
+        state = {moment: vault.extract(shape) for moment, vault in self._moments.items()}
         if steps:
-            state = {moment: vault.extract(shape) for moment, vault in self._moments.items()}
-            state["step"] = {name: torch.tensor(steps) for name, _ in model.named_parameters()}
-        self.optimizer = make_optimizer(model, self._layer_rates, state)
+            state[STEP] = {name: torch.tensor(steps) for name, _ in model.named_parameters()}
+        rebind(self.optimizer, model, self._groups, state)
         return model
 
 
 def _steps(state: Mapping[str, Mapping[str, torch.Tensor]]) -> float:
     """Return how many steps an optimizer has taken."""
-    return max((float(step) for step in state["step"].values()), default=0.0)
+    return max((float(step) for step in state[STEP].values()), default=0.0)
 
 
 def _arrays(tensors: Mapping[str, torch.Tensor]) -> dict[str, NDArray[Any]]:

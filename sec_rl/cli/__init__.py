@@ -105,7 +105,7 @@ def replay(
     out
         Run folder to create.
     policy
-        Policy folder; by default the one that ships with the package.
+        Policy folder, or hub:OWNER/NAME; by default the one that ships with the package.
     encoder
         Packaged name, local directory, or hub id.
     target_speedup
@@ -205,7 +205,7 @@ def predict(
     Parameters
     ----------
     model
-        The `model` folder of a run.
+        The `model` folder of a run, or hub:OWNER/NAME.
     texts
         Texts to classify; `-` reads them from standard input, a line each.
     pair
@@ -498,6 +498,42 @@ def measure(folder: Path, /, *, threads: int | None = None, seed: int = 0, quiet
     path, measured = measure_again(folder, threads=threads)
     if not quiet:
         print_measurement(path, measured)
+
+
+@app.command
+def push(
+    folder: Path,
+    repository: str,
+    /,
+    *,
+    licence: Annotated[str | None, Parameter(name="--license")] = None,
+    private: Annotated[bool, Parameter(negative="")] = False,
+    seed: int = 0,
+    quiet: bool = False,
+) -> None:
+    """Upload a policy, or the model of a run, to the Hugging Face hub.
+
+    Example: sec-rl push runs/first OWNER/NAME --license apache-2.0
+
+    Parameters
+    ----------
+    folder
+        Folder of a policy or a run; of a run its `model` is uploaded, with its card.
+    repository
+        OWNER/NAME on the hub, as the one who is logged in there (hf auth login).
+    licence
+        The hub's identifier of a licence; by default `other`.
+    private
+        Make a new repository private.
+    seed
+        Accepted by every command; nothing is drawn.
+    quiet
+        Print the address only.
+    """
+    from sec_rl.agents.publish import publish
+
+    address = publish(folder, repository, licence=licence, private=private)
+    print(address if quiet else f"{folder} is now at {address}")
 
 
 def main() -> None:

@@ -12,6 +12,7 @@ from transformers import (
     AutoModelForSequenceClassification,
     AutoTokenizer,
     PreTrainedConfig,
+    PreTrainedModel,
     PreTrainedTokenizerBase,
 )
 from transformers.utils import logging as transformers_logging
@@ -55,7 +56,7 @@ def load_dense(
             stock_config = AutoConfig.from_pretrained(source, trust_remote_code=False)
             if stock_config.model_type == SlimEncoderConfig.model_type:
                 raise InputError(f"{source!r} is a pruned model; a run starts from a dense one and prunes it.")
-            adapter = adapter_for(stock_config.model_type)
+            adapter_for(stock_config.model_type)
             auto = AutoModelForSequenceClassification if _classifies(stock_config, label_names) else AutoModel
             stock = auto.from_pretrained(source, trust_remote_code=False, use_safetensors=True, dtype=torch.float32)
             tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False, use_fast=True)
@@ -64,7 +65,25 @@ def load_dense(
                 raise
             first_line = str(error).strip().splitlines()[0]
             raise InputError(f"Encoder {source!r} cannot be loaded: {first_line}") from error
-    config = adapter.read_config(stock_config)
+    return slim_from_stock(stock, source, label_names, seed), tokenizer
+
+
+def slim_from_stock(
+    stock: PreTrainedModel, source: str, label_names: Sequence[str], seed: int
+) -> SlimEncoderForSequenceClassification:
+    """Read a stock model into a dense slim one of its own; a head that it lacks is drawn anew.
+
+    Args:
+        stock: of an architecture that has an adapter.
+        source: what to call it in errors.
+        label_names: names of the classes, in the order of their ids.
+        seed: seed of a fresh classification head.
+
+    Raises:
+        InputError: its architecture has no adapter, or its activation is another than GELU.
+    """
+    adapter = adapter_for(stock.config.model_type)
+    config = adapter.read_config(stock.config)
     if config.hidden_act != "gelu":
         raise InputError(f"Encoder {source!r} uses activation {config.hidden_act!r}; only 'gelu' is supported.")
     config.id2label = dict(enumerate(label_names))
@@ -77,7 +96,7 @@ def load_dense(
     wrong = [n for n in missing.missing_keys if not n.startswith(("classifier", "pooler"))]
     if wrong or missing.unexpected_keys:
         raise InputError(f"Encoder {source!r} lacks weights: {', '.join((wrong + missing.unexpected_keys)[:5])}.")
-    return model, tokenizer
+    return model
 
 
 def _classifies(config: PreTrainedConfig, label_names: Sequence[str]) -> bool:

@@ -211,11 +211,19 @@ class SlimEncoderForSequenceClassification(PreTrainedModel):  # type: ignore[mis
         token_type_ids: Tensor | None = None,
         labels: Tensor | None = None,
         return_dict: bool | None = None,
+        num_items_in_batch: Tensor | int | None = None,
         **_: object,
     ) -> SequenceClassifierOutput | tuple[Tensor, ...]:
-        """Classify (batch, sequence) ids; with `labels` (batch,) of int64 the loss is cross-entropy."""
+        """Classify (batch, sequence) ids; with `labels` (batch,) of int64 the loss is mean cross-entropy.
+
+        A Trainer that accumulates gradients gives the number of rows of all of a step's batches; the sum over this
+        batch is then divided by that.
+        """
         logits, _pooled, _after = self.encode(input_ids, attention_mask, token_type_ids)
-        loss = None if labels is None else functional.cross_entropy(logits.float(), labels)
+        loss = None
+        if labels is not None:
+            n_items = labels.numel() if num_items_in_batch is None else num_items_in_batch
+            loss = functional.cross_entropy(logits.float(), labels, reduction="sum") / n_items
         if return_dict is False:
             return (logits,) if loss is None else (loss, logits)
         return SequenceClassifierOutput(loss=loss, logits=logits)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
+from huggingface_hub import EvalResult, ModelCardData
+
+from sec_rl.encoders import hub_id
 from sec_rl.report.cells import against_dense, clock_doubt, headline
 from sec_rl.run_folder import read_result, write_atomically
 
@@ -32,7 +35,11 @@ def model_card(result: Mapping[str, Any], label_names: Sequence[str]) -> str:
     doubt = f" {clock_doubt(result)}" if clock_doubt(result) else ""
     version = machine["versions"]["sec_rl"]
     labels = ", ".join(_code(name) for name in label_names)
-    return f"""# Text classifier, {_code(result["encoder"])} on {_code(result["task"])}
+    return f"""---
+{_metadata(result)}
+---
+
+# Text classifier, {_code(result["encoder"])} on {_code(result["task"])}
 
 {headline(result)}
 
@@ -69,6 +76,37 @@ Trained and tested on the task named above and on nothing else: expect less on o
 What the encoder and the task's texts are biased towards, this model is as well; pruning may hit rare classes harder
 than the average accuracy shows. The encoder's and the data's licences apply.
 """
+
+
+def _metadata(result: Mapping[str, Any]) -> str:
+    """Return what the hub reads: YAML, with the figures of the test split."""
+    # A path is nobody's business but its owner's.
+    task = PurePath(str(result["task"])).name or "task"
+    figures = {"accuracy": result["test_accuracy"], "f1": result.get("macro_f1")}
+    known = {name: float(value) for name, value in figures.items() if value is not None}
+    data = ModelCardData(
+        # What holds is up to the encoder, the texts and their owner.
+        license="other",
+        license_name="encoder-and-data",
+        library_name="sec-rl",
+        pipeline_tag="text-classification",
+        tags=["text-classification", "sec-rl", "model-compression", "pruning", "int8", "onnx"],
+        base_model=hub_id(result["encoder"]),
+        metrics=list(known),
+        model_name=f"sec-rl on {task}",
+        eval_results=[
+            EvalResult(
+                task_type="text-classification",
+                dataset_type=task,
+                dataset_name=task,
+                dataset_split="test",
+                metric_type=name,
+                metric_value=value,
+            )
+            for name, value in known.items()
+        ],
+    )
+    return data.to_yaml()
 
 
 def _code(text: object) -> str:
