@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from sec_rl.agents.run import measure_artefact
+from sec_rl.classifier import read_label_names
 from sec_rl.encoders import resolve_encoder
+from sec_rl.files import write_atomically
 from sec_rl.measurement.latency import LatencySettings
 from sec_rl.measurement.machine import describe_machine, usable_cores
-from sec_rl.run_folder import read_result, write_atomically
+from sec_rl.run_folder import read_result
 
 
 def measure(folder: Path, *, threads: int | None = None) -> tuple[Path, dict[str, Any]]:
@@ -38,7 +40,7 @@ def measure(folder: Path, *, threads: int | None = None) -> tuple[Path, dict[str
         rounds=before["rounds"],
         max_rounds=before["max_rounds"],
     )
-    labels = json.loads((folder / "model" / "config.json").read_text(encoding="utf-8"))["id2label"]
+    labels = read_label_names(folder / "model")
     encoder = resolve_encoder(result["encoder"])
     latency, dense, spread = measure_artefact(folder, encoder, len(labels), settings)
     now = datetime.now(UTC)

@@ -29,10 +29,14 @@ from dataclasses import fields
 from pathlib import Path
 
 import pandas as pd
+from pyarrow import ArrowException
+from pyarrow.parquet import ParquetFile
 
 from sec_rl.errors import InputError
 from sec_rl.values import Levers, Metrics
 
+# A hundred times what 170 episodes take.
+_MOST_BYTES, _MOST_ROWS = 100_000_000, 1_000_000
 EPISODE_COLUMNS = (
     "episode",
     "task",
@@ -99,8 +103,29 @@ def without(table: pd.DataFrame, families: Iterable[str]) -> pd.DataFrame:
     return table[~table["family"].isin(list(families))].reset_index(drop=True)
 
 
+def read_episode(path: Path) -> pd.DataFrame:
+    """Return the rows of one recorded episode.
+
+    Raises:
+        InputError: the file cannot be read, or the episode is not whole.
+    """
+    return check_traces(_read(path), str(path))
+
+
 def _read(file: Path) -> pd.DataFrame:
+    if not file.is_file() or file.stat().st_size > _MOST_BYTES:
+        raise InputError(f"{str(file)!r} is no file, or larger than {_MOST_BYTES} bytes; nothing was loaded.")
     try:
-        return pd.read_parquet(file)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{str(file)!r} cannot be read: {error}.") from error
+        # The size of a column is known before it is unpacked; a small file can unpack to more than there is memory.
+        parquet = ParquetFile(file, page_checksum_verification=True)
+        groups = (parquet.metadata.row_group(i) for i in range(parquet.metadata.num_row_groups))
+        unpacked = sum(group.total_byte_size for group in groups)
+        if unpacked > _MOST_BYTES or parquet.metadata.num_rows > _MOST_ROWS:
+            raise InputError(f"{str(file)!r} unpacks to more than {_MOST_BYTES} bytes; nothing was loaded.")
+        table: pd.DataFrame = parquet.read().to_pandas()
+    # What the parser makes of a damaged file: ArrowInvalid is a ValueError, OSError also means a wrong checksum.
+    except (OSError, ValueError, TypeError, KeyError, ArrowException, MemoryError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{str(file)!r} cannot be read: {' '.join(str(error).split())[:200]}.") from error
+    return table

@@ -18,6 +18,7 @@ from sec_rl.measurement.prediction import Encodings, predict_session
 _FILES = ("model.onnx", "config.json", "tokenizer.json")
 # What BERT-sized encoders take where nothing says otherwise.
 _LONGEST = 512
+_MOST_BYTES = 50_000_000
 
 
 @dataclass(frozen=True)
@@ -104,12 +105,25 @@ class Classifier:
         return Prediction(self.label_names[best], row[best], dict(zip(self.label_names, row, strict=True)))
 
 
+def read_label_names(folder: Path) -> tuple[str, ...]:
+    """Return the names of the classes of an exported model, in the order of their ids.
+
+    Raises:
+        InputError: its `config.json` is missing or names none.
+    """
+    return _label_names(_read_json(folder / "config.json"), folder)
+
+
 def _read_json(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise InputError(f"{str(path)!r} is larger than {_MOST_BYTES} bytes; nothing was loaded.")
         content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except InputError:
+        raise
+    except (ValueError, OSError, RecursionError) as error:
         raise InputError(f"{str(path)!r} is not valid JSON: {error}") from error
     if not isinstance(content, dict):
         raise InputError(f"{str(path)!r} must hold a JSON object.")

@@ -28,6 +28,7 @@ from sec_rl.measurement.machine import usable_cores
 from sec_rl.measurement.prediction import predict_onnx
 from sec_rl.tasks import LabelPool, Split, Task
 from sec_rl.training.batching import BatchStream, TokenRows, tokenize
+from sec_rl.training.divergence import Setbacks, TrainingDivergedError
 from sec_rl.training.examples import ExampleSource
 from sec_rl.training.labelling import rows_in_use
 from sec_rl.training.masked_language import MaskedLanguageModel, round_as_exported
@@ -82,6 +83,7 @@ class BertSession:
     train_seconds: float = 0.0
     scoring_seconds: float = 0.0
     notes: list[str] = field(default_factory=list)
+    setbacks: Setbacks = field(default_factory=Setbacks)
     _segment: int = 0
 
     def open(self) -> Metrics:
@@ -142,7 +144,7 @@ class BertSession:
 
         Raises:
             InputError: every segment is done.
-            TrainingDivergedError: the loss became infinite or no number.
+            TrainingDivergedError: training diverged more often than `Setbacks` allows.
         """
         config = self.config
         if self._segment >= config.n_segments:
@@ -172,23 +174,38 @@ class BertSession:
         started = time.perf_counter()
         while self.passes_done < target:
             batch = self.examples.next(levers, pseudo)
-            set_rate(self.pruning.optimizer, rate_at(self.passes_done / self.budget, config.learning_rate))
-            train_step(
-                self.model,
-                self.pruning.optimizer,
-                batch,
-                precision=self.precision,
-                shape=self.pruning.shape,
-                importance=self.pruning.importance,
-                teacher=self.teacher,
-                pool=self.rows,
-                distillation_weight=levers.distillation_weight,
-                language=self.language,
-            )
+            rate = rate_at(self.passes_done / self.budget, config.learning_rate)
+            set_rate(self.pruning.optimizer, self.setbacks.rate_scale * rate)
+            try:
+                train_step(
+                    self.model,
+                    self.pruning.optimizer,
+                    batch,
+                    precision=self.precision,
+                    shape=self.pruning.shape,
+                    importance=self.pruning.importance,
+                    teacher=self.teacher,
+                    pool=self.rows,
+                    distillation_weight=levers.distillation_weight,
+                    language=self.language,
+                )
+            except TrainingDivergedError as error:
+                self._start_again(self._before, ratios, levers, error)
             self.passes_done += len(batch.labels)
         self.train_seconds += time.perf_counter() - started
-        self._scores = self._score()
+        try:
+            self._scores = self._score()
+        except TrainingDivergedError as error:
+            self._start_again(self._before, ratios, levers, error)
+            self._scores = self._score()
         return self._metrics(self._scores)
+
+    def _start_again(self, before: _Before, ratios: Ratios, levers: Levers, error: TrainingDivergedError) -> None:
+        """Return to where the segment started, at a lower rate; passes that were taken stay spent."""
+        self.setbacks.add(self._segment, self.passes_done, error)
+        model = self.pruning.resume(before.pruning)
+        model.train()
+        self.model = self.pruning.realise(model, ratios.compression, levers.depth_share)
 
     def rollback(self) -> Metrics:
         """Put weights, structure and optimizer back to where they were before the last segment.
@@ -227,6 +244,7 @@ class BertSession:
             "passes_done": self.passes_done,
             "train_seconds": self.train_seconds,
             "scoring_seconds": self.scoring_seconds,
+            "setbacks": self.setbacks.state(),
         }
 
     def resume(self, state: Mapping[str, Any]) -> None:
@@ -248,6 +266,7 @@ class BertSession:
         self._scores = Scores(**state["scores"])
         self._data_ratio, self._segment = state["data_ratio"], state["segment"]
         self.passes_done = state["passes_done"]
+        self.setbacks = Setbacks.from_state(state["setbacks"])
         self.train_seconds, self.scoring_seconds = state["train_seconds"], state["scoring_seconds"]
 
     def structure(self) -> dict[str, Any]:
@@ -335,6 +354,8 @@ class BertSession:
         started = time.perf_counter()
         probabilities, _ = predict(self.model, self.validation_rows, self.precision)
         self.scoring_seconds += time.perf_counter() - started
+        if not np.isfinite(probabilities).all():
+            raise TrainingDivergedError("A prediction for a validation text became no number.")
         return classification_scores(probabilities, self.validation.labels)
 
     def _score_twice(self, path: Path, split: Split) -> tuple[Scores, Scores]:

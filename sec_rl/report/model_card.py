@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from sec_rl.files import write_atomically
 from sec_rl.report.cells import against_dense, clock_doubt, headline
-from sec_rl.run_folder import read_result, write_atomically
+from sec_rl.run_folder import read_result
 
 
 def write_model_card(folder: Path, label_names: Sequence[str]) -> Path:

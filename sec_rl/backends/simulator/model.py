@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
 from sec_rl.backends.simulator.curves import CostCurves
 from sec_rl.backends.simulator.dynamics import N_POWERS, Ensemble
@@ -19,7 +19,7 @@ from sec_rl.backends.simulator.features import ASYMPTOTE, DEVIATION_NAMES, FEATU
 from sec_rl.backends.simulator.learning_curve import MOST_SKILL
 from sec_rl.backends.simulator.tasks import LOWEST_SKILL, TaskBatch
 from sec_rl.errors import InputError
-from sec_rl.run_folder import write_atomically
+from sec_rl.files import write_atomically, write_bytes
 
 SCHEMA, DESCRIPTION, WEIGHTS = 2, "simulator.json", "simulator.safetensors"
 _MOST_BYTES = 50_000_000
@@ -106,10 +106,7 @@ def save_simulator(simulator: Simulator, folder: Path) -> None:
     tensors |= {f"law.{field.name}": getattr(ensemble, field.name) for field in fields(Ensemble)}
     tensors |= {f"curve.{field.name}": getattr(curves, field.name) for field in fields(curves)}
     tensors |= {f"task.{field.name}": getattr(simulator.tasks, field.name) for field in fields(TaskBatch)}
-    aside = folder / f"{WEIGHTS}.new"
-    save_file({name: np.ascontiguousarray(value, np.float64) for name, value in tensors.items()}, aside)
-    aside.chmod(0o644)
-    aside.replace(folder / WEIGHTS)
+    write_bytes(folder / WEIGHTS, save({name: np.ascontiguousarray(v, np.float64) for name, v in tensors.items()}))
     description = {"schema": SCHEMA, "features": list(FEATURE_NAMES), "settings": list(simulator.names)}
     write_atomically(folder / DESCRIPTION, json.dumps(description | {"about": simulator.about}, indent=1) + "\n")
 
