@@ -20,7 +20,7 @@ from typing import Any
 
 from sec_rl.agents.policy import CARD, TENSORS
 from sec_rl.errors import InputError, RunFolderError
-from sec_rl.files import append_line, hold_folder, write_atomically
+from sec_rl.files import append_line, hold_folder, read_json, write_atomically
 from sec_rl.run_folder import rewind_lines
 
 PROGRESS, TENSORBOARD, TRAINING = "progress.jsonl", "tensorboard", "training"
@@ -83,10 +83,7 @@ def keep_config(folder: Path, config: Mapping[str, Any], *, resume: bool) -> Non
         path.parent.mkdir(parents=True)
         write_atomically(path, json.dumps(config, indent=1) + "\n")
         return
-    try:
-        known = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{str(path)!r} cannot be read: {error}.") from error
+    known = read_json(path)
     asked = json.loads(json.dumps(config))
     for key in sorted({*known, *asked}):
         if known.get(key) != asked.get(key):

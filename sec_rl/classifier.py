@@ -3,7 +3,6 @@ transformers."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from sec_rl.errors import InputError
+from sec_rl.files import leads_out, read_json
 from sec_rl.measurement.onnx_session import open_session
 from sec_rl.measurement.prediction import Encodings, predict_session
 
@@ -59,6 +59,9 @@ class Classifier:
         missing = [name for name in _FILES if not (folder / name).is_file()]
         if missing:
             raise InputError(f"{str(folder)!r} holds no exported model: it has no {' and no '.join(missing)}.")
+        outside = [name for name in _FILES if leads_out(folder / name)]
+        if outside:
+            raise InputError(f"{str(folder / outside[0])!r} is a link out of its folder; nothing was read.")
         config = _read_json(folder / "config.json")
         tokenizer_config = _read_json(folder / "tokenizer_config.json")
         self.label_names = _label_names(config, folder)
@@ -115,19 +118,7 @@ def read_label_names(folder: Path) -> tuple[str, ...]:
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    try:
-        if path.stat().st_size > _MOST_BYTES:
-            raise InputError(f"{str(path)!r} is larger than {_MOST_BYTES} bytes; nothing was loaded.")
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except InputError:
-        raise
-    except (ValueError, OSError, RecursionError) as error:
-        raise InputError(f"{str(path)!r} is not valid JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise InputError(f"{str(path)!r} must hold a JSON object.")
-    return content
+    return read_json(path, _MOST_BYTES) if path.is_file() or path.is_symlink() else {}
 
 
 def _label_names(config: dict[str, Any], folder: Path) -> tuple[str, ...]:

@@ -50,17 +50,29 @@ def hold_folder(folder: Path, what: str) -> Iterator[None]:
                     parent.rmdir()
 
 
+def leads_out(path: Path, *others: Path) -> bool:
+    """Return whether a file is a link that leads out of its folder, and into none of the `others`."""
+    try:
+        target = path.resolve(strict=True)
+        return not any(target.is_relative_to(place.resolve()) for place in (path.parent, *others))
+    except (OSError, RuntimeError):  # missing, or a circle of links
+        return path.is_symlink()
+
+
 def read_bytes(path: Path, most: int) -> bytes:
     """Return a file's content.
 
     Raises:
-        InputError: it is missing, no plain file, unreadable, or larger than `most` bytes.
+        InputError: it is missing, no plain file, a link out of its folder, unreadable, or larger than `most` bytes.
     """
     try:
+        if leads_out(path):
+            raise InputError(f"{str(path)!r} is a link that leads out of its folder; nothing was read.")
         if not path.is_file():
             raise InputError(f"{str(path)!r} is missing, or no file.")
         with path.open("rb") as file:
-            data = file.read(most + 1)
+            # Python sets aside as much as it is asked for: only what the file has, and a byte to notice more.
+            data = file.read(min(os.fstat(file.fileno()).st_size, most) + 1)
     except OSError as error:
         raise InputError(f"{str(path)!r} cannot be read: {error.strerror}.") from error
     if len(data) > most:

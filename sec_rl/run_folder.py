@@ -12,8 +12,8 @@ from typing import Any
 
 import tomli_w
 
-from sec_rl.errors import RunFolderError
-from sec_rl.files import hold_folder, write_atomically
+from sec_rl.errors import InputError, RunFolderError
+from sec_rl.files import hold_folder, read_json, write_atomically
 from sec_rl.results import fault_in
 
 RESULT, TRAJECTORY, CONFIG = "result.json", "trajectory.jsonl", "config.toml"
@@ -79,14 +79,12 @@ def read_result(folder: Path) -> dict[str, Any]:
         RunFolderError: there is none, or it cannot be read.
     """
     path = folder / RESULT
+    if not path.exists():
+        raise RunFolderError(f"{str(folder)!r} has no {RESULT}: no finished run.")
     try:
-        result = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise RunFolderError(f"{str(folder)!r} has no {RESULT}: no finished run.") from error
-    except (OSError, ValueError) as error:
-        raise RunFolderError(f"{str(path)!r} cannot be read: {error}.") from error
-    if not isinstance(result, dict):
-        raise RunFolderError(f"{str(path)!r} is not the result of a run.")
+        result = read_json(path)
+    except InputError as error:
+        raise RunFolderError(f"{str(path)!r} is not the result of a run: {error}") from error
     fault = fault_in(result)
     if fault is not None:
         raise RunFolderError(f"{str(path)!r} is not the result of a run: {fault}.")
