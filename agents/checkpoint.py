@@ -52,8 +52,11 @@ def save_state(folder: Path, number: int, state: Mapping[str, Any]) -> None:
 
 
 def has_state(folder: Path) -> bool:
-    """Return whether a state was saved in a folder, whole or damaged."""
-    return bool(_numbers(folder))
+    """Return whether a state was saved in a folder, whole or damaged.
+
+    Tensors alone are none: the card comes last, and a process was killed before.
+    """
+    return any(folder.glob(f"state-*{_SUFFIXES[0]}"))
 
 
 def load_state(folder: Path) -> dict[str, Any]:
