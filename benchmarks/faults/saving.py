@@ -8,6 +8,7 @@ import resource
 import select
 import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -45,30 +46,33 @@ def kills(count: int, folder: Path, seed: int) -> tuple[Row, Row]:
         a row for kills inside of a save, and one for the others, by where they really hit.
     """
     generator = np.random.default_rng(seed)
-    counts = {inside: {"injected": 0, "lost": 0, "corrupted": 0} for inside in (True, False)}
-    problems: list[str] = []
+    rows = {True: Row("SIGKILL inside a save", 0), False: Row("SIGKILL between saves", 0)}
     logging.disable(logging.WARNING)  # a save that was cut short is passed over and said, thousands of times here
     for index in range(count):
         place = folder / f"kills-{seed}-{index // _KILLS_PER_FOLDER}"
         if index % _KILLS_PER_FOLDER == 0:
             shutil.rmtree(place, ignore_errors=True)
         inside, finished = _kill_one(place, generator, aim_inside=index % 2 == 0)
-        found = counts[inside]
-        found["injected"] += 1
+        lost = corrupted = False
+        problems = list(rows[inside].problems)
         try:
             state = load_state(place)
-            found["lost"] += int(state["number"]) < finished
-            found["corrupted"] += not is_state(state)
+            lost, corrupted = int(state["number"]) < finished, not is_state(state)
         except InputError as error:
-            found["lost"] += finished > 0
+            lost = True
             problems.append(str(error))
+        before = rows[inside]
+        rows[inside] = replace(
+            before,
+            injected=before.injected + 1,
+            lost=before.lost + lost,
+            corrupted=before.corrupted + corrupted,
+            problems=problems,
+        )
         if index % _KILLS_PER_FOLDER == _KILLS_PER_FOLDER - 1:
             shutil.rmtree(place)
     logging.disable(logging.NOTSET)
-    return (
-        Row("SIGKILL inside a save", **counts[True], problems=problems),
-        Row("SIGKILL between saves", **counts[False]),
-    )
+    return rows[True], rows[False]
 
 
 def _kill_one(place: Path, generator: np.random.Generator, *, aim_inside: bool) -> tuple[bool, int]:
