@@ -29,8 +29,8 @@ from sec_rl.files import write_atomically
 
 # A reader that takes this long hangs.
 _FUZZ_SECONDS = 3600.0
-# Spoiling a file is quick, and reading it is not everywhere: parquet goes through a builder of its own.
-_SLOW = {"task, parquet": 0.05}
+# Reading is slow in places: parquet goes through a builder of its own, configurations through the command line.
+_SLOW = {"task, parquet": 0.05, "configuration": 0.2, "interrupted run": 0.2}
 
 
 @dataclass(frozen=True)

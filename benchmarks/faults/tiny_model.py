@@ -55,7 +55,7 @@ def _write_tokenizer(folder: Path) -> None:
     from tokenizers.pre_tokenizers import Whitespace
 
     tokenizer = Tokenizer(WordPiece({piece: i for i, piece in enumerate(PIECES)}, unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = Whitespace()  # type: ignore[assignment]
+    tokenizer.pre_tokenizer = Whitespace()
     tokenizer.save(str(folder / "tokenizer.json"))
     names = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
     about = {"tokenizer_class": "BertTokenizer", "model_max_length": 16, **names, "mask_token": "[MASK]"}
