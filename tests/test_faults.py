@@ -214,3 +214,33 @@ def test_the_state_that_is_passed_over_is_named(tmp_path: Path, caplog: pytest.L
     # Tensors without a card are a save that was cut short; alone they are no state.
     (tmp_path / "state-000000000001.json").unlink()
     assert not has_state(tmp_path)
+
+
+def _keys(values: dict[str, Any], prefix: str = "") -> list[str]:
+    """Return the keys of a configuration, those of its groups with a dot."""
+    found = []
+    for key, value in values.items():
+        found += _keys(value, f"{prefix}{key}.") if isinstance(value, dict) else [prefix + key]
+    return found
+
+
+def test_every_misspelt_key_is_refused_and_most_are_recognised(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keys = [key for key in _keys(RunConfig(task="a").model_dump()) if key != "task"]
+    path, recognised = tmp_path / "a.toml", []
+    monkeypatch.setattr("sys.argv", ["sec-rl", "run", "--config", str(path), "--print-config"])
+    for place, key in enumerate(keys):
+        group, _, name = key.rpartition(".")
+        # One letter is gone, another one in every key.
+        at = 1 + place % (len(name) - 1)
+        wrong = name[:at] + name[at + 1 :]
+        path.write_text(f'task = "a"\n{f"[{group}]" if group else ""}\n{wrong} = 1\n')
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        said = capsys.readouterr().err
+        assert stopped.value.code == 2, key
+        assert said.count("\n") == 1
+        recognised.append("--" + key.replace("_", "-") in said)
+    assert len(keys) > 30
+    assert sum(recognised) >= 0.9 * len(keys)

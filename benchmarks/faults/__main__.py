@@ -58,6 +58,7 @@ def read_counts(arguments: Sequence[str] | None = None) -> tuple[Counts, argpars
         parser.add_argument(f"--{name.replace('_', '-')}", type=int, help=f"default: {value}")
     parser.add_argument("--out", type=Path, help="folder of finished parts; they are not made again")
     parser.add_argument("--results", type=Path, help=f"folder of the table; default: {RESULTS}")
+    parser.add_argument("--finished", action="store_true", help="do nothing more: the table of finished parts")
     parser.add_argument("--quick", action="store_true", help="a few of each, the table beside the parts")
     found = parser.parse_args(arguments)
     base = asdict(_QUICK if found.quick else Counts())
@@ -141,10 +142,14 @@ def main() -> int:
     counts, found = read_counts()
     out = found.out or Path("runs/benchmarks") / ("faults-quick" if found.quick else "faults")
     rows: list[Row] = []
+    left: list[str] = []
     for name, (work, settings) in parts_of(counts).items():
         kept = out / "parts" / f"{name.replace(', ', '-').replace(' ', '-')}.json"
         content = json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else None
         if content is None or content["settings"] != settings:
+            if found.finished:
+                left.append(name)
+                continue
             say(f"{name} ...")
             folder = out / "work"
             folder.mkdir(parents=True, exist_ok=True)
@@ -168,10 +173,11 @@ def main() -> int:
         quick=found.quick,
         command="python -m benchmarks.faults" + (" --quick" if found.quick else "") + flags,
     )
-    return _write(options, rows)
+    return _write(options, rows, left)
 
 
-def _write(options: Options, rows: Sequence[Row]) -> int:
+def _write(options: Options, rows: Sequence[Row], left: Sequence[str]) -> int:
+    """Write the page; `left` names the parts that were asked for and are not done yet."""
     lines = [[row.fault, f"{row.injected:,}", str(row.lost), str(row.corrupted)] for row in rows]
     fuzzed = sum(row.injected for row in rows if row.fault.startswith("fuzzed"))
     criteria = [
@@ -185,6 +191,7 @@ def _write(options: Options, rows: Sequence[Row]) -> int:
         "time between the first and the last byte; whole runs are killed in the lines that say so.",
         "Lost: a finished state, a run or a folder was gone. Corrupted: something else came back than was written, "
         "or an error that is not of sec-rl.",
+        *([f"Not done yet: {'; '.join(left)}."] if left else []),
         *(problem for row in rows for problem in row.problems),
     ]
     text = write_results(
