@@ -179,16 +179,22 @@ def main() -> int:
 def _write(options: Options, rows: Sequence[Row], left: Sequence[str]) -> int:
     """Write the page; `left` names the parts that were asked for and are not done yet."""
     lines = [[row.fault, f"{row.injected:,}", str(row.lost), str(row.corrupted)] for row in rows]
-    fuzzed = sum(row.injected for row in rows if row.fault.startswith("fuzzed"))
+    fuzzed = [row for row in rows if row.fault.startswith("fuzzed")]
+    whole = any("real run" in row.fault for row in rows)
     criteria = [
         Criterion("faults that lost or corrupted something", estimate([float(r.lost + r.corrupted)]), "at most", 0.0)
         for r in rows
         if r.lost or r.corrupted
     ]
     notes = [
-        f"{fuzzed:,} spoilt folders were read in all; nothing but errors of sec-rl came out, unless a line says so.",
-        "Kills inside a save hit a process that saves states of half a megabyte without end, and were aimed at the "
-        "time between the first and the last byte; whole runs are killed in the lines that say so.",
+        f"{sum(row.injected for row in fuzzed):,} spoilt folders were read in all; "
+        f"{sum(row.corrupted for row in fuzzed)} kinds of errors that are not of sec-rl came out, and "
+        f"{sum(row.lost for row in fuzzed)} readers crashed or hung.",
+        "The kills inside and between saves hit a small process that saves states of half a megabyte without end; "
+        "they are counted by where they really hit. "
+        + ("" if whole else "No whole run was killed for this table: --real-kills and --real-signals do that."),
+        "A full disk is a limit on the size of a file, in equal steps from none to nearly all that is to be written. "
+        "The starts are that many rounds of twenty processes; lost is a round without a winner, corrupted one with two.",
         "Lost: a finished state, a run or a folder was gone. Corrupted: something else came back than was written, "
         "or an error that is not of sec-rl.",
         *([f"Not done yet: {'; '.join(left)}."] if left else []),
