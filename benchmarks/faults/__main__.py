@@ -194,7 +194,8 @@ def _write(options: Options, rows: Sequence[Row], left: Sequence[str]) -> int:
         "they are counted by where they really hit. "
         + ("" if whole else "No whole run was killed for this table: --real-kills and --real-signals do that."),
         "A full disk is a limit on the size of a file, in equal steps from none to nearly all that is to be written. "
-        "The starts are that many rounds of twenty processes; lost is a round without a winner, corrupted one with two.",
+        "The starts are that many rounds of twenty processes; lost is a round without a winner, corrupted one with "
+        "two.",
         "Lost: a finished state, a run or a folder was gone. Corrupted: something else came back than was written, "
         "or an error that is not of sec-rl.",
         *([f"Not done yet: {'; '.join(left)}."] if left else []),
