@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,50 +17,67 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sec_rl.agents.sealed import CHECKSUM, Tensors, check_seal, parse_tensors, read_bytes, write_sealed
+from sec_rl.agents.sealed import CHECKSUM, Tensors, check_seal, parse_tensors, write_sealed
 from sec_rl.errors import InputError
+from sec_rl.files import read_bytes
 
 _KEPT = 2
+_LOG = logging.getLogger(__name__)
 # A run's state holds an encoder three times, its teacher once: 1.8 GB at BERT-base's size.
 _MOST_BYTES = 8_000_000_000
 _SEPARATOR = "/"
+_SUFFIXES = (".json", ".safetensors")
 
 
 def save_state(folder: Path, number: int, state: Mapping[str, Any]) -> None:
-    """Write a state; older ones than the one before it go.
+    """Write a state; when it is on disk, older ones than the one before it go.
 
     Args:
         folder: of the states.
         number: rises from state to state.
         state: arrays and JSON-ready values, nested in mappings; names without `/`.
+
+    Raises:
+        DiskError: the disk is full, or may not be written to; the states that were there still are.
     """
     folder.mkdir(parents=True, exist_ok=True)
     tensors, values = split_state(state)
     card, data = _paths(folder, number)
     write_sealed(card, {"values": values}, data, tensors)
-    for old in _numbers(folder)[:-_KEPT]:
-        for path in _paths(folder, old):
+    kept = {path for kept in _numbers(folder)[-_KEPT:] for path in _paths(folder, kept)}
+    # Also what a killed process has left half written.
+    for path in folder.glob("state-*"):
+        if path not in kept:
             path.unlink(missing_ok=True)
 
 
 def has_state(folder: Path) -> bool:
-    """Return whether a state was saved in a folder, whole or damaged."""
-    return bool(_numbers(folder))
+    """Return whether a state was saved in a folder, whole or damaged.
+
+    Tensors alone are none: the card comes last, and a process was killed before.
+    """
+    return any(folder.glob(f"state-*{_SUFFIXES[0]}"))
 
 
 def load_state(folder: Path) -> dict[str, Any]:
-    """Return the newest state that is whole.
+    """Return the newest state that is whole; one that had to be passed over is logged as a warning.
 
     Raises:
         InputError: there is none.
     """
-    fault = InputError(f"{str(folder)!r} holds no saved state of a training.")
+    faults: list[InputError] = []
     for number in reversed(_numbers(folder)):
         try:
-            return _read(folder, number)
+            state = _read(folder, number)
         except InputError as error:
-            fault = error
-    raise fault
+            faults.append(error)
+            continue
+        for fault in faults:
+            _LOG.warning("%s Going on from the state before it.", fault)
+        return state
+    if faults:
+        raise InputError(f"No saved state is whole; start anew with --overwrite. {faults[0]}") from faults[0]
+    raise InputError(f"{str(folder)!r} holds no saved state of a training.")
 
 
 def split_state(state: Mapping[str, Any], prefix: str = "") -> tuple[Tensors, dict[str, Any]]:
@@ -102,11 +120,12 @@ def _read(folder: Path, number: int) -> dict[str, Any]:
 
 
 def _numbers(folder: Path) -> list[int]:
-    """Return the numbers of the states in a folder, ascending."""
-    names = (path.stem.removeprefix("state-") for path in folder.glob("state-*.json"))
+    """Return the numbers of the states in a folder, ascending; of one that lacks a file, too."""
+    names = {path.stem.removeprefix("state-") for suffix in _SUFFIXES for path in folder.glob(f"state-*{suffix}")}
     return sorted(int(name) for name in names if name.isdecimal())
 
 
 def _paths(folder: Path, number: int) -> tuple[Path, Path]:
     stem = f"state-{number:012d}"
-    return folder / f"{stem}.json", folder / f"{stem}.safetensors"
+    card, data = (folder / f"{stem}{suffix}" for suffix in _SUFFIXES)
+    return card, data

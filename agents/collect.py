@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
+import logging
 import multiprocessing
-import os
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
@@ -17,12 +18,14 @@ import pandas as pd
 
 from sec_rl.agents.controllers import Controller
 from sec_rl.agents.episode_plan import EpisodeSpec, plan_episodes, task_name
-from sec_rl.agents.traces import check_traces, read_traces
+from sec_rl.agents.traces import read_episode, read_traces
 from sec_rl.compression.cost_table import CostTable
-from sec_rl.errors import InputError, SecRlError
-from sec_rl.run_folder import write_atomically
+from sec_rl.errors import InputError, RunFolderError, SecRlError
+from sec_rl.files import hold_folder, read_json, write_atomically, write_bytes
 
 EPISODES, PARTS, PLAN, TABLE = "episodes.parquet", "parts", "plan.json", "latency_table.json"
+_OURS = (EPISODES, PARTS, PLAN, TABLE)
+_LOG = logging.getLogger(__name__)
 
 
 class CollectionError(SecRlError):
@@ -77,16 +80,36 @@ def collect(
 
     Raises:
         InputError: nothing was asked for, or `out` holds a collection of another plan.
+        RunFolderError: another process holds `out`, or it holds something else.
         CollectionError: an episode failed, or its process died; starting again resumes.
     """
     plan = plan_episodes(tasks, n_episodes, seed, with_policy=policy is not None)
-    parts = out / PARTS
-    parts.mkdir(parents=True, exist_ok=True)
-    _keep_plan(out, {"seed": seed, "encoder": encoder}, [task_name(task) for task in tasks])
-    table = measure_table(encoder, out / TABLE)
-    _split(out, parts)
-    missing = [spec for spec in plan if not (parts / f"{spec.name}.parquet").exists()]
-    started, report = time.monotonic(), on_episode or (lambda _: None)
+    with hold_folder(out, "Traces folder"):
+        if out.exists() and any(out.iterdir()) and not any((out / name).exists() for name in _OURS):
+            raise RunFolderError(f"{str(out)!r} is not empty and holds no recorded episodes; nothing was touched.")
+        (out / PARTS).mkdir(parents=True, exist_ok=True)
+        _keep_plan(out, {"seed": seed, "encoder": encoder}, [task_name(task) for task in tasks])
+        table = measure_table(encoder, out / TABLE)
+        _split(out, out / PARTS)
+        _record_missing(plan, out / PARTS, encoder, table, policy, workers, threads, on_episode or (lambda _: None))
+        whole = read_traces(out / PARTS)
+        _write_parquet(whole, out / EPISODES)
+    return whole
+
+
+def _record_missing(
+    plan: Sequence[EpisodeSpec],
+    parts: Path,
+    encoder: str,
+    table: CostTable,
+    policy: Path | None,
+    workers: int,
+    threads: int,
+    report: Callable[[Recorded], None],
+) -> None:
+    """Record the episodes that are not there yet, side by side."""
+    missing = [spec for spec in plan if not _is_whole(parts / f"{spec.name}.parquet")]
+    started = time.monotonic()
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(max_workers=workers, mp_context=context) as pool:
         futures: dict[Future[float], EpisodeSpec] = {
@@ -102,10 +125,6 @@ def collect(
             raise CollectionError("A recording process died; the same command resumes where it stopped.") from error
         finally:
             pool.shutdown(cancel_futures=True)
-    frames = [pd.read_parquet(path) for path in sorted(parts.glob("*.parquet"))]
-    whole = check_traces(pd.concat(frames, ignore_index=True), str(out))
-    _write_parquet(whole, out / EPISODES)
-    return whole
 
 
 def _record_one(
@@ -133,16 +152,28 @@ def _split(out: Path, parts: Path) -> None:
                 _write_parquet(rows, path)
 
 
+def _is_whole(path: Path) -> bool:
+    """Return whether an episode is on disk; a damaged one is recorded again."""
+    if not path.exists():
+        return False
+    try:
+        read_episode(path)
+    except InputError as error:
+        _LOG.warning("%s It is recorded again.", error)
+        return False
+    return True
+
+
 def _write_parquet(rows: pd.DataFrame, path: Path) -> None:
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    rows.to_parquet(aside, index=False, compression="zstd")
-    aside.replace(path)
+    content = io.BytesIO()
+    rows.to_parquet(content, index=False, compression="zstd", write_page_checksum=True)
+    write_bytes(path, content.getvalue())
 
 
 def _keep_plan(out: Path, asked: dict[str, object], tasks: Sequence[str]) -> None:
     """Write down what the plan is drawn from, and its tasks; refuse a plan that is drawn from something else."""
     path = out / PLAN
-    known: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else asked | {"tasks": []}
+    known: dict[str, Any] = read_json(path) if path.exists() else asked | {"tasks": []}
     for key, value in asked.items():
         if known.get(key) != value:
             raise InputError(
@@ -163,7 +194,10 @@ def measure_table(encoder: str, path: Path) -> CostTable:
         path: JSON file.
     """
     if path.exists():
-        return CostTable.from_dict(json.loads(path.read_text(encoding="utf-8")))
+        try:
+            return CostTable.from_dict(read_json(path))
+        except (TypeError, ValueError) as error:
+            raise InputError(f"{str(path)!r} is no latency table; delete it to measure again.") from error
     from sec_rl.backends.pruning import cost_table
     from sec_rl.compression.loading import load_dense
     from sec_rl.config import PruningConfig

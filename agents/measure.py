@@ -9,10 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from sec_rl.agents.run import measure_artefact
+from sec_rl.classifier import read_label_names
 from sec_rl.encoders import resolve_encoder
+from sec_rl.errors import RunFolderError
+from sec_rl.files import write_atomically
 from sec_rl.measurement.latency import LatencySettings
 from sec_rl.measurement.machine import describe_machine, usable_cores
-from sec_rl.run_folder import read_result, write_atomically
+from sec_rl.run_folder import read_result
+
+_SETTINGS = ("threads", "sequence_length", "rounds", "max_rounds")
 
 
 def measure(folder: Path, *, threads: int | None = None) -> tuple[Path, dict[str, Any]]:
@@ -31,14 +36,19 @@ def measure(folder: Path, *, threads: int | None = None) -> tuple[Path, dict[str
         RunFolderError: the folder holds no finished run.
     """
     result = read_result(folder)
-    before = result["latency_settings"]
+    before = result.get("latency_settings") or {}
+    missing = [name for name in _SETTINGS if before.get(name) is None]
+    if missing or not isinstance(result.get("encoder"), str):
+        raise RunFolderError(
+            f"{str(folder)!r} does not say {', '.join(missing) or 'its encoder'}: nothing to repeat."
+        )
     settings = LatencySettings(
         threads=threads or min(before["threads"], usable_cores()),
         sequence_length=before["sequence_length"],
         rounds=before["rounds"],
         max_rounds=before["max_rounds"],
     )
-    labels = json.loads((folder / "model" / "config.json").read_text(encoding="utf-8"))["id2label"]
+    labels = read_label_names(folder / "model")
     encoder = resolve_encoder(result["encoder"])
     latency, dense, spread = measure_artefact(folder, encoder, len(labels), settings)
     now = datetime.now(UTC)

@@ -23,9 +23,10 @@ from numpy.typing import NDArray
 from sec_rl.agents.layout import Layout
 from sec_rl.agents.network import Network, Squash
 from sec_rl.agents.policy_card import SCHEMA_VERSION, parse_card
-from sec_rl.agents.sealed import check_seal, parse_tensors, read_bytes, write_sealed
+from sec_rl.agents.sealed import check_seal, parse_tensors, write_sealed
 from sec_rl.envs.action import ActionMode
 from sec_rl.errors import InputError
+from sec_rl.files import read_bytes
 from sec_rl.hub import fetched
 
 CARD, TENSORS = "policy.json", "policy.safetensors"

@@ -10,6 +10,16 @@ from sec_rl.config import RunConfig
 from sec_rl.errors import InputError
 from sec_rl.run_folder import read_result
 
+_TRAINED = (
+    "test_accuracy",
+    "validation_accuracy",
+    "macro_f1",
+    "perplexity",
+    "label_fraction",
+    "example_passes",
+    "train_seconds",
+)
+
 
 def read_reference(config: RunConfig) -> dict[str, Any] | None:
     """Read the run that accuracy is to be compared with, if one is named."""
@@ -22,6 +32,10 @@ def read_reference(config: RunConfig) -> dict[str, Any] | None:
             raise InputError(
                 f"Dense reference {config.dense_reference!r} has {key} {result.get(key)!r}; this run has {value!r}."
             )
+    exact = result.get("fp32")
+    missing = [name for name in _TRAINED if not isinstance(exact, dict) or name not in exact]
+    if missing:
+        raise InputError(f"Dense reference {config.dense_reference!r} lacks fp32.{missing[0]}.")
     return result
 
 
@@ -35,16 +49,7 @@ def check_passes(reference: dict[str, Any], session: BertSession) -> None:
 
 def dense_side(session: BertSession, reference: dict[str, Any] | None, latency: dict[str, Any]) -> dict[str, Any]:
     """Return the dense model's side of the result: size and latency always, accuracy where it was trained."""
-    trained = (
-        "test_accuracy",
-        "validation_accuracy",
-        "macro_f1",
-        "perplexity",
-        "label_fraction",
-        "example_passes",
-        "train_seconds",
-    )
-    values = {name: None if reference is None else reference["fp32"][name] for name in trained}
+    values = {name: None if reference is None else reference["fp32"][name] for name in _TRAINED}
     return values | {
         "parameters": session.dense_bytes // 4,
         "size_bytes": session.dense_bytes,

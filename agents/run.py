@@ -13,24 +13,25 @@ from sec_rl.agents.controllers import Controller
 from sec_rl.agents.episode import run_episode, trajectory_line
 from sec_rl.agents.latency_scale import scale_latency
 from sec_rl.agents.reference import check_passes, dense_side, read_reference
-from sec_rl.agents.run_state import Saver, check_config, drop_states, resume_command, saved_state
+from sec_rl.agents.run_state import CHECKPOINTS, Saver, check_config, drop_states, how_to_go_on, saved_state
 from sec_rl.agents.targets_report import aimed, check_reach, targets_report
 from sec_rl.backends.bert import BertSession
+from sec_rl.classifier import read_label_names
 from sec_rl.compression.cost_table import CostTable
 from sec_rl.config import RunConfig
 from sec_rl.envs.action import Limits
 from sec_rl.envs.drive import Drive, Step
 from sec_rl.envs.session import OpenedSession
-from sec_rl.errors import RunInterruptedError
+from sec_rl.files import append_line
 from sec_rl.measurement.latency import LatencySettings, LatencyTarget, measure_latencies
 from sec_rl.measurement.machine import describe_machine
 from sec_rl.report.model_card import write_model_card
-from sec_rl.report.run_page import write_report
+from sec_rl.report.run_page import REPORT, write_report
 from sec_rl.run_folder import (
     CONFIG,
     RESULT,
     TRAJECTORY,
-    append_line,
+    make_run_folder,
     open_run_folder,
     read_result,
     rewind_lines,
@@ -102,33 +103,34 @@ def run(
         InputError: something that was given cannot be used; no folder is left behind.
         RunFolderError: `out` is taken, or holds nothing to resume.
         RunInterruptedError: Ctrl-C or SIGTERM came after the folder was made.
+        DiskError: the disk is full; the run goes on with `resume` when there is room.
+        TrainingDivergedError: it diverged again and again; the folder says so.
     """
-    resolved: dict[str, Any] | None = None
-    if resume:
-        resolved = check_config(out, config)
-        if (out / RESULT).exists():
-            return read_result(out)
-    saved = saved_state(out) if resume else None
-    opened = _open(config, saved, resolved, on_task)
-    with open_run_folder(out, overwrite=overwrite or resume, resume=saved is not None) as folder:
+    with open_run_folder(out, overwrite=overwrite, resume=resume) as folder:
+        resolved = check_config(folder, config) if resume else None
+        if resolved is not None and (folder / RESULT).exists():
+            return _finished(folder)
+        saved = saved_state(folder) if resume else None
+        opened = _open(config, saved, resolved, on_task)
+        make_run_folder(folder, keep=saved is not None)
         if resolved is None or saved is None:
             known = {"passes": opened.session.budget, "precision": opened.session.precision}
             write_config(folder, config.model_dump() | {"resolved": known | {"machine": opened.machine}})
         else:
             _restore(opened, saved, folder, resolved["machine"])
-        try:
+        with how_to_go_on(folder, opened.drive):
             seconds = _loop(opened, folder, on_segment)
-            result = _close(opened, folder, seconds)
-        except KeyboardInterrupt as interrupt:
-            segment = opened.drive.history[-1].segment
-            raise RunInterruptedError(
-                f"Interrupted after segment {segment} of {config.n_segments}; to go on: {resume_command(folder)}"
-            ) from interrupt
-        write_result(folder, result)
-        write_model_card(folder, opened.task.label_names)
+            write_result(folder, _close(opened, folder, seconds))
+            return _finished(folder)
+
+
+def _finished(folder: Path) -> dict[str, Any]:
+    """Return the result of a finished run, whose pages are written where a killed process has not."""
+    if (folder / CHECKPOINTS).exists() or not (folder / REPORT).exists():
+        write_model_card(folder, read_label_names(folder / "model"))
         write_report(folder)
         drop_states(folder)
-    return result
+    return read_result(folder)
 
 
 def _open(
@@ -190,7 +192,9 @@ def _loop(opened: _OpenRun, folder: Path, on_segment: OnSegment | None) -> dict[
     started = time.perf_counter() - (0.0 if opened.resumed is None else opened.resumed["loop_seconds"])
 
     def record(step: Step) -> None:
-        append_line(folder, trajectory_line(step))
+        append_line(
+            folder / TRAJECTORY, trajectory_line(step) | {"setbacks": session.setbacks.of(step.metrics.segment)}
+        )
         if on_segment is not None:
             on_segment(step.metrics, step.structure)
         if step.metrics.segment:
@@ -245,11 +249,12 @@ def _close(opened: _OpenRun, folder: Path, seconds: dict[str, float]) -> dict[st
         "seed": config.seed,
         **closed,
         "rollbacks": opened.drive.rollbacks,
+        "setbacks": session.setbacks.state(),
         "latency_ms": latency,
         "latency_table_error": None if predicted is None else predicted / latency["batch32"]["p50"] - 1.0,
         "latency_settings": asdict(settings) | {"spread": spread},
         "machine": opened.machine,
-        "notes": [*task.notes, *session.notes],
+        "notes": [*task.notes, *session.notes, *session.setbacks.notes()],
         "seconds": seconds | {"closing": closing_seconds},
         "dense": dense_side(session, reference, dense_latency),
     }

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import shutil
 import time
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,12 @@ from sec_rl.agents.checkpoint import has_state, load_state, save_state
 from sec_rl.backends.bert import BertSession
 from sec_rl.config import RunConfig
 from sec_rl.envs.drive import Drive
-from sec_rl.errors import InputError, RunFolderError
+from sec_rl.errors import DiskError, InputError, RunFolderError, RunInterruptedError
+from sec_rl.files import write_atomically
 from sec_rl.run_folder import CONFIG
+from sec_rl.training.divergence import TrainingDivergedError
 
-CHECKPOINTS = "checkpoints"
+CHECKPOINTS, FAILURE = "checkpoints", "failure.txt"
 # A state holds three copies of every weight. Saved once a minute it costs a few percent of a run's time; what a
 # kill loses is trained again, and comes out the same.
 SAVE_SECONDS = 60.0
@@ -57,6 +60,30 @@ def saved_state(folder: Path) -> dict[str, Any] | None:
         InputError: there are states, and all of them are damaged.
     """
     return load_state(folder / CHECKPOINTS) if has_state(folder / CHECKPOINTS) else None
+
+
+@contextlib.contextmanager
+def how_to_go_on(folder: Path, drive: Drive) -> Iterator[None]:
+    """Turn what ends a run early into one line that says how far it came, and how it goes on.
+
+    Raises:
+        RunInterruptedError: Ctrl-C or SIGTERM came.
+        DiskError: something could not be written.
+        TrainingDivergedError: the run gave up; `failure.txt` in the folder holds why.
+    """
+    (folder / FAILURE).unlink(missing_ok=True)
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        last = drive.history[-1]
+        raise RunInterruptedError(
+            f"Interrupted after segment {last.segment} of {last.n_segments}; to go on: {resume_command(folder)}"
+        ) from interrupt
+    except DiskError as error:
+        raise DiskError(f"{error} With more room, the run goes on: {resume_command(folder)}") from error
+    except TrainingDivergedError as error:
+        write_atomically(folder / FAILURE, f"{error}\n")
+        raise
 
 
 def drop_states(folder: Path) -> None:

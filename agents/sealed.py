@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 
 from sec_rl.errors import InputError
+from sec_rl.files import write_bytes
 
 CHECKSUM = "checksum"
 Tensors = dict[str, NDArray[Any]]
@@ -33,6 +33,9 @@ def write_sealed(card_path: Path, card: Mapping[str, Any], tensors_path: Path, t
         card: JSON-ready, finite, without an entry `checksum`.
         tensors_path: of the safetensors file.
         tensors: arrays by name.
+
+    Raises:
+        DiskError: the disk is full, or may not be written to.
     """
     data = safetensors.numpy.save({name: np.ascontiguousarray(value) for name, value in tensors.items()})
     # What comes back from JSON is what is sealed: tuples are lists by then.
@@ -40,34 +43,6 @@ def write_sealed(card_path: Path, card: Mapping[str, Any], tensors_path: Path, t
     sealed = {**plain, CHECKSUM: checksum(plain, data)}
     write_bytes(tensors_path, data)
     write_bytes(card_path, (json.dumps(sealed, indent=1, allow_nan=False) + "\n").encode())
-
-
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write beside, flush to disk, rename: a reader sees the old file or the new one, never half of it."""
-    aside = path.with_name(path.name + ".new")
-    with aside.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(path)
-
-
-def read_bytes(path: Path, most: int) -> bytes:
-    """Return a file's content.
-
-    Raises:
-        InputError: it is missing, no plain file, unreadable, or larger than `most` bytes.
-    """
-    try:
-        if not path.is_file():
-            raise InputError(f"{str(path)!r} is missing, or no file.")
-        with path.open("rb") as file:
-            data = file.read(most + 1)
-    except OSError as error:
-        raise InputError(f"{str(path)!r} cannot be read: {error.strerror}.") from error
-    if len(data) > most:
-        raise InputError(f"{str(path)!r} is larger than {most} bytes; nothing was loaded.")
-    return data
 
 
 def parse_tensors(data: bytes, path: Path) -> Tensors:

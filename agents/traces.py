@@ -26,13 +26,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import fields
+from io import BytesIO
 from pathlib import Path
 
 import pandas as pd
+from pandas.api.types import is_numeric_dtype
+from pyarrow import ArrowException
+from pyarrow.parquet import ParquetFile
 
 from sec_rl.errors import InputError
+from sec_rl.files import read_bytes
 from sec_rl.values import Levers, Metrics
 
+# A hundred times what 170 episodes take.
+_MOST_BYTES, _MOST_ROWS = 100_000_000, 1_000_000
 EPISODE_COLUMNS = (
     "episode",
     "task",
@@ -64,6 +71,7 @@ STEP_COLUMNS = (
     "rolled_back",
 )
 COLUMNS = EPISODE_COLUMNS + STEP_COLUMNS
+NUMBERS = tuple(name for name in COLUMNS if name not in ("episode", "task", "family", "encoder", "controller"))
 
 
 def read_traces(folder: Path) -> pd.DataFrame:
@@ -87,6 +95,11 @@ def check_traces(table: pd.DataFrame, name: str) -> pd.DataFrame:
     missing = [column for column in COLUMNS if column not in table.columns]
     if missing:
         raise InputError(f"{name!r} lacks the column {missing[0]!r}; recorded episodes have {', '.join(COLUMNS)}.")
+    for column in NUMBERS:
+        if not is_numeric_dtype(table[column]):
+            raise InputError(f"{name!r} has something else than numbers in the column {column!r}.")
+    if table[["episode", "task", "family", "segment", "n_segments"]].isna().any(axis=None):
+        raise InputError(f"{name!r} has a row without its episode, task, family or segment.")
     table = table[list(COLUMNS)].sort_values(["task", "episode", "segment"], ignore_index=True)
     for episode, rows in table.groupby("episode", sort=False):
         if rows["segment"].tolist() != list(range(int(rows["n_segments"].iloc[0]) + 1)):
@@ -99,8 +112,28 @@ def without(table: pd.DataFrame, families: Iterable[str]) -> pd.DataFrame:
     return table[~table["family"].isin(list(families))].reset_index(drop=True)
 
 
+def read_episode(path: Path) -> pd.DataFrame:
+    """Return the rows of one recorded episode.
+
+    Raises:
+        InputError: the file cannot be read, or the episode is not whole.
+    """
+    return check_traces(_read(path), str(path))
+
+
 def _read(file: Path) -> pd.DataFrame:
+    content = BytesIO(read_bytes(file, _MOST_BYTES))
     try:
-        return pd.read_parquet(file)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{str(file)!r} cannot be read: {error}.") from error
+        # The size of a column is known before it is unpacked; a small file can unpack to more than there is memory.
+        parquet = ParquetFile(content, page_checksum_verification=True)
+        groups = (parquet.metadata.row_group(i) for i in range(parquet.metadata.num_row_groups))
+        unpacked = sum(group.total_byte_size for group in groups)
+        if unpacked > _MOST_BYTES or parquet.metadata.num_rows > _MOST_ROWS:
+            raise InputError(f"{str(file)!r} unpacks to more than {_MOST_BYTES} bytes; nothing was loaded.")
+        table: pd.DataFrame = parquet.read().to_pandas()
+    # What the parser makes of a damaged file: ArrowInvalid is a ValueError, OSError also means a wrong checksum.
+    except (OSError, ValueError, TypeError, KeyError, ArrowException, MemoryError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{str(file)!r} cannot be read: {' '.join(str(error).split())[:200]}.") from error
+    return table

@@ -18,11 +18,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from sec_rl.agents.policy import CARD, TENSORS
 from sec_rl.errors import InputError, RunFolderError
-from sec_rl.run_folder import rewind_lines, write_atomically
+from sec_rl.files import append_line, hold_folder, read_json, write_atomically
+from sec_rl.run_folder import rewind_lines
 
 PROGRESS, TENSORBOARD, TRAINING = "progress.jsonl", "tensorboard", "training"
 _CONFIG = "config.json"
@@ -63,17 +62,9 @@ def open_training_folder(folder: Path, *, resume: bool, overwrite: bool) -> Iter
             replaced, or something else.
         InputError: there is nothing to resume.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder.parent / f".{folder.name}.lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise RunFolderError(f"Training folder {str(folder)!r} is in use by another process.") from error
-    try:
+    with hold_folder(folder, "Training folder"):
         _prepare(folder, resume=resume, overwrite=overwrite)
         yield folder
-    finally:
-        lock.release()
 
 
 def keep_config(folder: Path, config: Mapping[str, Any], *, resume: bool) -> None:
@@ -92,10 +83,7 @@ def keep_config(folder: Path, config: Mapping[str, Any], *, resume: bool) -> Non
         path.parent.mkdir(parents=True)
         write_atomically(path, json.dumps(config, indent=1) + "\n")
         return
-    try:
-        known = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{str(path)!r} cannot be read: {error}.") from error
+    known = read_json(path)
     asked = json.loads(json.dumps(config))
     for key in sorted({*known, *asked}):
         if known.get(key) != asked.get(key):
@@ -107,8 +95,7 @@ def keep_config(folder: Path, config: Mapping[str, Any], *, resume: bool) -> Non
 
 def append_progress(folder: Path, progress: Progress) -> None:
     """Append one evaluation to `progress.jsonl`."""
-    with (folder / PROGRESS).open("a", encoding="utf-8") as file:
-        file.write(json.dumps(asdict(progress), allow_nan=False) + "\n")
+    append_line(folder / PROGRESS, asdict(progress))
 
 
 def rewind_progress(folder: Path, steps: int) -> None:

@@ -23,7 +23,7 @@ from sec_rl.agents.tuning import PreferredSchedule, tune_fixed
 from sec_rl.backends.simulator.model import load_simulator
 from sec_rl.compression.cost_table import CostTable
 from sec_rl.envs.drive import INITIAL
-from sec_rl.run_folder import write_atomically
+from sec_rl.files import write_atomically
 from sec_rl.values import Ratios
 
 _PREFERRED = "preferred.json"

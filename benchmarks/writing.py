@@ -60,7 +60,8 @@ def write_results(
     if over is None:
         over = f"seeds {', '.join(map(str, options.seeds))}"
     taken = f"; mean over {over} [95 % bootstrap interval]" if over else ""
-    page += ["", f"Encoder `{settings['encoder']}`{taken}."]
+    if options.tasks:
+        page += ["", f"Encoder `{settings['encoder']}`{taken}."]
     for table in tables:
         page += ["", table]
     if criteria:

@@ -3,7 +3,6 @@ transformers."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from sec_rl.errors import InputError
+from sec_rl.files import leads_out, read_json
 from sec_rl.hub import fetched
 from sec_rl.measurement.onnx_session import open_session
 from sec_rl.measurement.prediction import Encodings, predict_session
@@ -27,6 +27,7 @@ MODEL_FILES = (
 )
 # What BERT-sized encoders take where nothing says otherwise.
 _LONGEST = 512
+_MOST_BYTES = 50_000_000
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,9 @@ class Classifier:
         missing = [name for name in REQUIRED_FILES if not (folder / name).is_file()]
         if missing:
             raise InputError(f"{str(folder)!r} holds no exported model: it has no {' and no '.join(missing)}.")
+        outside = [name for name in REQUIRED_FILES if leads_out(folder / name)]
+        if outside:
+            raise InputError(f"{str(folder / outside[0])!r} is a link out of its folder; nothing was read.")
         config = _read_json(folder / "config.json")
         tokenizer_config = _read_json(folder / "tokenizer_config.json")
         self.label_names = _label_names(config, folder)
@@ -113,16 +117,17 @@ class Classifier:
         return Prediction(self.label_names[best], row[best], dict(zip(self.label_names, row, strict=True)))
 
 
+def read_label_names(folder: Path) -> tuple[str, ...]:
+    """Return the names of the classes of an exported model, in the order of their ids.
+
+    Raises:
+        InputError: its `config.json` is missing or names none.
+    """
+    return _label_names(_read_json(folder / "config.json"), folder)
+
+
 def _read_json(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{str(path)!r} is not valid JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise InputError(f"{str(path)!r} must hold a JSON object.")
-    return content
+    return read_json(path, _MOST_BYTES) if path.is_file() or path.is_symlink() else {}
 
 
 def _label_names(config: dict[str, Any], folder: Path) -> tuple[str, ...]:

@@ -18,6 +18,10 @@ class RunFolderError(SecRlError):
     """A run folder is taken, foreign, incomplete or unreadable."""
 
 
+class DiskError(SecRlError):
+    """A file cannot be written: the disk is full, or may not be written to; what stood there before still does."""
+
+
 class RunInterruptedError(SecRlError):
     """The user stopped a run; the text says how to go on with it."""
 

@@ -10,7 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sec_rl.values import Source
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
-Positive = Annotated[float, Field(gt=0.0)]
+Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
+Some = Annotated[int, Field(ge=1, le=1_000_000)] | None
+Count = Annotated[int, Field(ge=0, le=1_000_000)]
 
 
 class Quantiles(BaseModel):
@@ -42,6 +45,7 @@ class ModelResult(BaseModel):
         parameters: a count.
         size_bytes: of the artefact on disk; of the dense model: four bytes per parameter.
         latency_ms: through onnxruntime; of the dense model: eager fp32 PyTorch.
+        macro_f1: mean F1 over the classes, on the test split.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -55,6 +59,20 @@ class ModelResult(BaseModel):
     parameters: int
     size_bytes: Annotated[int, Field(gt=0)]
     latency_ms: Latency
+    macro_f1: Share | None = None
+
+
+class Clock(BaseModel):
+    """How latency was taken, as far as it is read again."""
+
+    model_config = ConfigDict(extra="allow")
+
+    threads: Some = None
+    sequence_length: Some = None
+    rounds: Some = None
+    max_rounds: Some = None
+    spread: dict[str, NotNegative] | None = None
+    spread_limit: NotNegative | None = None
 
 
 class RunResult(ModelResult):
@@ -63,16 +81,58 @@ class RunResult(ModelResult):
     Attributes:
         source: whether a model was trained, or the training was simulated.
         dense: the uncompressed fp32 model.
+        latency_settings: how latency was taken.
+        machine: what it was taken on.
+        notes: a sentence each.
     """
 
     source: Source
     dense: ModelResult
+    latency_settings: Clock | None = None
+    machine: dict[str, Any] | None = None
+    notes: list[str] | None = None
+
+
+class Structure(BaseModel):
+    """What is left of every dense layer."""
+
+    heads: list[Count]
+    ffn: list[Count]
+    dense_heads: Annotated[int, Field(gt=0, le=1_000_000)]
+    dense_ffn: Annotated[int, Field(gt=0, le=1_000_000)]
+
+
+class SegmentMetrics(BaseModel):
+    """The metrics that a report shows."""
+
+    data_ratio: Share
+    compression_ratio: Share
+    validation_accuracy: Share
+    size_ratio: NotNegative
+    latency_ratio: NotNegative
+
+
+class SegmentLine(BaseModel):
+    """A line of `trajectory.jsonl`, as far as a report shows it."""
+
+    segment: Count
+    metrics: SegmentMetrics
+    structure: Structure
+
+
+def segment_fault(line: Any) -> str | None:
+    """Return what is wrong with a line of `trajectory.jsonl` in a few words, or None."""
+    return _fault(SegmentLine, line)
 
 
 def fault_in(result: Mapping[str, Any]) -> str | None:
     """Return what is wrong with a result in a few words, or None."""
+    return _fault(RunResult, result)
+
+
+def _fault(schema: type[BaseModel], values: Any) -> str | None:
     try:
-        RunResult.model_validate(result)
+        schema.model_validate(values)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"])

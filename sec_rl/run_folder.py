@@ -4,64 +4,57 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import shutil
+import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import tomli_w
-from filelock import FileLock, Timeout
 
-from sec_rl.errors import RunFolderError
+from sec_rl.errors import InputError, RunFolderError
+from sec_rl.files import hold_folder, read_json, write_atomically
 from sec_rl.results import fault_in
 
 RESULT, TRAJECTORY, CONFIG = "result.json", "trajectory.jsonl", "config.toml"
+# A process that was killed while it wrote its first file leaves this and nothing else.
+_EMPTY = (CONFIG + ".new",)
 
 
 @contextlib.contextmanager
 def open_run_folder(folder: Path, *, overwrite: bool, resume: bool = False) -> Iterator[Path]:
-    """Create a run folder, or open the one to go on with, and hold it.
+    """Hold a run folder that may be created, replaced or gone on with; nothing in it changes, see `make_run_folder`.
 
     Args:
         folder: must not exist, be empty, or be a run folder that may be overwritten or resumed.
-        overwrite: replace an earlier run.
-        resume: leave what is there.
+        overwrite: an earlier run may be replaced.
+        resume: what is there is wanted.
 
     Raises:
         RunFolderError: another process holds it, it is finished and `overwrite` is off, or it is no run folder.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder.parent / f".{folder.name}.lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise RunFolderError(f"Run folder {str(folder)!r} is in use by another process.") from error
-    try:
-        if folder.is_dir() and any(folder.iterdir()):
-            if not (folder / CONFIG).exists():
+    with hold_folder(folder, "Run folder"):
+        if folder.is_dir() and any(path.name not in _EMPTY for path in folder.iterdir()):
+            # What is to be resumed says itself what is wrong with it.
+            if not resume and not _is_run(folder):
                 raise RunFolderError(f"{str(folder)!r} is not empty and no run folder; nothing was touched.")
             if not overwrite and not resume:
                 hint = "another" if (folder / RESULT).exists() else "--resume to go on with it, another,"
                 raise RunFolderError(f"Run folder {str(folder)!r} exists already; give {hint} or --overwrite.")
-            if not resume:
-                shutil.rmtree(folder)
         elif folder.exists() and not folder.is_dir():
             raise RunFolderError(f"{str(folder)!r} is a file; a run needs a folder.")
-        folder.mkdir(exist_ok=True)
         yield folder
-    finally:
-        lock.release()
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write beside, flush to disk, rename: a reader sees the old file or the new one, never half of it."""
-    aside = path.with_name(path.name + ".new")
-    with aside.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(path)
+def make_run_folder(folder: Path, *, keep: bool) -> None:
+    """Create a folder that is held; what an earlier run left there goes unless it is to be kept.
+
+    Its configuration stays in any case until it is replaced: a process that is killed leaves a run folder.
+    """
+    if folder.is_dir() and not keep:
+        for path in (path for path in folder.iterdir() if path.name != CONFIG):
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+    folder.mkdir(exist_ok=True)
 
 
 def write_config(folder: Path, values: Mapping[str, Any]) -> None:
@@ -86,24 +79,16 @@ def read_result(folder: Path) -> dict[str, Any]:
         RunFolderError: there is none, or it cannot be read.
     """
     path = folder / RESULT
+    if not path.exists():
+        raise RunFolderError(f"{str(folder)!r} has no {RESULT}: no finished run.")
     try:
-        result = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise RunFolderError(f"{str(folder)!r} has no {RESULT}: no finished run.") from error
-    except (OSError, ValueError) as error:
-        raise RunFolderError(f"{str(path)!r} cannot be read: {error}.") from error
-    if not isinstance(result, dict):
-        raise RunFolderError(f"{str(path)!r} is not the result of a run.")
+        result = read_json(path)
+    except InputError as error:
+        raise RunFolderError(f"{str(path)!r} is not the result of a run: {error}") from error
     fault = fault_in(result)
     if fault is not None:
         raise RunFolderError(f"{str(path)!r} is not the result of a run: {fault}.")
     return result
-
-
-def append_line(folder: Path, line: Mapping[str, Any]) -> None:
-    """Append one segment to `trajectory.jsonl` and flush it."""
-    with (folder / TRAJECTORY).open("a", encoding="utf-8") as file:
-        file.write(json.dumps(line, allow_nan=False) + "\n")
 
 
 def rewind_lines(path: Path, key: str, last: int) -> None:
@@ -116,6 +101,14 @@ def rewind_lines(path: Path, key: str, last: int) -> None:
             if json.loads(line)[key] <= last:
                 kept.append(line + "\n")
     write_atomically(path, "".join(kept))
+
+
+def _is_run(folder: Path) -> bool:
+    """Return whether a folder has the configuration of a run; other programs have a `config.toml`, too."""
+    try:
+        return "resolved" in tomllib.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
 
 
 def _without_none(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.faults.__main__ import read_counts
 from benchmarks.options import parse_options
 from sec_rl.cli import app
 
@@ -51,6 +52,9 @@ def test_every_benchmark_is_there_and_takes_its_options(tmp_path: Path) -> None:
     for _, words in BENCHMARKS:
         at = next(i for i, word in enumerate(words) if word.startswith("benchmarks."))
         assert importlib.util.find_spec(words[at]) is not None
+        if words[at] == "benchmarks.faults":
+            read_counts(words[at + 1 :])
+            continue
         flags = [str(tmp_path) if word == "$SEC_RL_TASKS" else word for word in words[at + 1 :]]
         for task in ("sst2", "trec6", "mrpc"):
             (tmp_path / task).mkdir(exist_ok=True)

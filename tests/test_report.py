@@ -13,11 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sec_rl.errors import InputError, RunFolderError
+from sec_rl.files import append_line
 from sec_rl.report.cells import headline
 from sec_rl.report.comparison_page import comparison_page, pareto_front
 from sec_rl.report.model_card import model_card
 from sec_rl.report.run_page import write_report
-from sec_rl.run_folder import append_line, read_result, write_config, write_result
+from sec_rl.run_folder import TRAJECTORY, read_result, write_config, write_result
 
 EVIL = "<script>alert('x')</script>"
 
@@ -65,7 +66,7 @@ def made_up_run(folder: Path, n_segments: int = 4, **changes: Any) -> Path:
             "latency_ratio": 1.0 - 0.1 * segment,
         }
         left = {"heads": [12, 3, 0], "ffn": [1536, 400, 0], "dense_heads": 12, "dense_ffn": 1536}
-        append_line(folder, {"segment": segment, "metrics": metrics, "structure": left})
+        append_line(folder / TRAJECTORY, {"segment": segment, "metrics": metrics, "structure": left})
     write_result(folder, made_up_result(**changes))
     return folder
 

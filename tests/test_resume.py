@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -14,11 +13,12 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from benchmarks.faults.runs import difference, segments_done, start_run, trajectory
 from sec_rl.agents import run_state
 from sec_rl.agents.run import run
 from sec_rl.config import PruningConfig, RunConfig
 from sec_rl.errors import InputError, RunFolderError, RunInterruptedError
-from sec_rl.run_folder import to_toml, write_config
+from sec_rl.run_folder import write_config
 from sec_rl.tasks import load_task
 from sec_rl.values import Levers
 
@@ -41,37 +41,6 @@ SETTINGS = RunConfig(
     pruning=PruningConfig(cost="flops"),
     threads=1,
 )
-KILLED_RUN = """
-import sys
-from pathlib import Path
-from sec_rl.agents import run_state
-run_state.SAVE_SECONDS = 0.0
-from sec_rl.cli import main
-sys.argv = ["sec-rl", "run", "--config", sys.argv[1], "--out", sys.argv[2], *sys.argv[3:]]
-main()
-"""
-# Times differ from run to run, and nothing else may.
-TIMES = (
-    *("train_seconds", "preparing_seconds", "validation_seconds", "seconds"),
-    *("latency_ms", "latency_table_error", "latency_settings"),
-)
-
-
-def trajectory(folder: Path) -> list[dict[str, Any]]:
-    """Return the lines of a trajectory without their times."""
-    lines = [json.loads(line) for line in (folder / "trajectory.jsonl").read_text().splitlines()]
-    for line in lines:
-        del line["metrics"]["seconds"]
-    return lines
-
-
-def figures(result: dict[str, Any]) -> dict[str, Any]:
-    """Return a result without times and notes."""
-    return {
-        key: figures(value) if key == "fp32" else value
-        for key, value in result.items()
-        if key not in (*TIMES, "dense", "notes", "targets")
-    }
 
 
 @pytest.fixture(scope="module")
@@ -92,19 +61,10 @@ def whole(config: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> tuple[
     return folder, run(config, folder)
 
 
-def start(config: RunConfig, folder: Path, *flags: str) -> subprocess.Popen[str]:
-    """Start the same run in a process that saves after every segment."""
-    settings = folder.parent / "settings.toml"
-    settings.write_text(to_toml(config.model_dump()))
-    words = [sys.executable, "-c", KILLED_RUN, str(settings), str(folder), "--quiet", *flags]
-    return subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
-
-
 def wait_for_segment(folder: Path, segment: int, process: subprocess.Popen[str]) -> None:
     """Wait until a segment is on disk."""
     end = time.monotonic() + 120.0
-    path = folder / "trajectory.jsonl"
-    while not path.exists() or len(path.read_text().splitlines()) <= segment:
+    while segments_done(folder) <= segment:
         assert process.poll() is None, process.communicate()[1]
         assert time.monotonic() < end
         time.sleep(0.01)
@@ -115,22 +75,19 @@ def test_killed_twice_and_resumed_it_ends_the_same(
 ) -> None:
     folder = tmp_path / "run"
     for segment, flags in ((2, ()), (4, ("--resume",))):
-        process = start(config, folder, *flags)
+        process = start_run(config, folder, *flags)
         wait_for_segment(folder, segment, process)
         process.send_signal(signal.SIGKILL)
         process.communicate()
     result = run(config, folder, resume=True)
-    assert trajectory(folder) == trajectory(whole[0])
-    assert figures(result) == figures(json.loads(json.dumps(whole[1])))
-    for name in ("model.safetensors", "model.onnx"):
-        assert (folder / "model" / name).read_bytes() == (whole[0] / "model" / name).read_bytes()
+    assert difference(folder, whole[0]) is None
     assert any("resumed after segment" in note for note in result["notes"])
     assert not (folder / run_state.CHECKPOINTS).exists()
 
 
 def test_sigterm_says_how_to_go_on(config: RunConfig, tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    process = start(config, folder)
+    process = start_run(config, folder)
     wait_for_segment(folder, 2, process)
     asked = time.monotonic()
     process.send_signal(signal.SIGTERM)

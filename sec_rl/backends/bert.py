@@ -29,6 +29,7 @@ from sec_rl.measurement.machine import usable_cores
 from sec_rl.measurement.prediction import predict_onnx
 from sec_rl.tasks import LabelPool, Split, Task
 from sec_rl.training.batching import BatchStream, TokenRows, tokenize
+from sec_rl.training.divergence import Setbacks, TrainingDivergedError
 from sec_rl.training.examples import ExampleSource
 from sec_rl.training.masked_language import MaskedLanguageModel, round_as_exported
 from sec_rl.training.memory import release_memory
@@ -72,6 +73,7 @@ class BertSession(EncoderSession):
     preparing_seconds: float = 0.0
     validation_seconds: float = 0.0
     notes: list[str] = field(default_factory=list)
+    setbacks: Setbacks = field(default_factory=Setbacks)
 
     @property
     def n_segments(self) -> int:
@@ -134,7 +136,7 @@ class BertSession(EncoderSession):
 
         Raises:
             InputError: every segment is done.
-            TrainingDivergedError: the loss became infinite or no number.
+            TrainingDivergedError: training diverged more often than `Setbacks` allows.
         """
         config = self.config
         started = time.perf_counter()
@@ -149,23 +151,38 @@ class BertSession(EncoderSession):
         started = time.perf_counter()
         while self.passes_done < target:
             batch = self.examples.next(levers, pseudo)
-            set_rate(self.pruning.optimizer, rate_at(self.passes_done / self.budget, config.learning_rate))
-            train_step(
-                self.model,
-                self.pruning.optimizer,
-                batch,
-                precision=self.precision,
-                shape=self.pruning.shape,
-                importance=self.pruning.importance,
-                teacher=self.teacher,
-                pool=self.rows,
-                distillation_weight=levers.distillation_weight,
-                language=self.language,
-            )
+            rate = rate_at(self.passes_done / self.budget, config.learning_rate)
+            set_rate(self.pruning.optimizer, self.setbacks.rate_scale * rate)
+            try:
+                train_step(
+                    self.model,
+                    self.pruning.optimizer,
+                    batch,
+                    precision=self.precision,
+                    shape=self.pruning.shape,
+                    importance=self.pruning.importance,
+                    teacher=self.teacher,
+                    pool=self.rows,
+                    distillation_weight=levers.distillation_weight,
+                    language=self.language,
+                )
+            except TrainingDivergedError as error:
+                self._start_again(ratios, levers, error)
             self.passes_done += len(batch.labels)
         self.train_seconds += time.perf_counter() - started
-        self._scores = self._score()
+        try:
+            self._scores = self._score()
+        except TrainingDivergedError as error:
+            self._start_again(ratios, levers, error)
+            self._scores = self._score()
         return self._metrics()
+
+    def _start_again(self, ratios: Ratios, levers: Levers, error: TrainingDivergedError) -> None:
+        """Return to where the segment started, at a lower rate; passes that were taken stay spent."""
+        self.setbacks.add(self._segment, self.passes_done, error)
+        assert self._before is not None  # set where the segment began
+        self._restore_model(self._before)
+        self._take(self.pruning.realise(self.model, ratios.compression, levers.depth_share))
 
     def state(self) -> dict[str, Any]:
         """Copy everything that decides how the run goes on: arrays and JSON-ready values."""
@@ -185,6 +202,7 @@ class BertSession(EncoderSession):
             "train_seconds": self.train_seconds,
             "preparing_seconds": self.preparing_seconds,
             "validation_seconds": self.validation_seconds,
+            "setbacks": self.setbacks.state(),
         }
 
     def resume(self, state: Mapping[str, Any]) -> None:
@@ -206,6 +224,7 @@ class BertSession(EncoderSession):
         self._scores = Scores(**state["scores"])
         self._data_ratio, self._segment = state["data_ratio"], state["segment"]
         self.passes_done = state["passes_done"]
+        self.setbacks = Setbacks.from_state(state["setbacks"])
         self.train_seconds = state["train_seconds"]
         self.preparing_seconds, self.validation_seconds = state["preparing_seconds"], state["validation_seconds"]
 
@@ -290,6 +309,8 @@ class BertSession(EncoderSession):
         started = time.perf_counter()
         probabilities, _ = predict(self.model, self.validation_rows, self.precision)
         self.validation_seconds += time.perf_counter() - started
+        if not np.isfinite(probabilities).all():
+            raise TrainingDivergedError("A prediction for a validation text became no number.")
         return classification_scores(probabilities, self.validation.labels)
 
     def _score_twice(self, path: Path, split: Split) -> tuple[Scores, Scores]:

@@ -66,8 +66,7 @@ class EncoderSession:
         """
         if self._before is None:
             raise InputError("There is no segment to roll back.")
-        self._take(self.pruning.resume(self._before.pruning))
-        self.model.train()
+        self._restore_model(self._before)
         self._scores, self._data_ratio = self._before.scores, self._before.data_ratio
         self._before = None
         return self._metrics()
@@ -91,6 +90,10 @@ class EncoderSession:
     def _take(self, model: SlimEncoderForSequenceClassification) -> None:
         """Go on with another model."""
         self.model = model
+
+    def _restore_model(self, before: _Before) -> None:
+        self._take(self.pruning.resume(before.pruning))
+        self.model.train()
 
     def _begin_segment(self, least: int, selection: str, data_ratio: float) -> NDArray[np.int64]:
         """Remember where the run is, and return the rows that a data ratio stands for; see `rows_in_use`."""

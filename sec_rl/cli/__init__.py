@@ -247,7 +247,8 @@ def compare(*runs: Path, out: Path | None = None, seed: int = 0, quiet: bool = F
         Print nothing but errors.
     """
     from sec_rl.cli.printing import print_comparison
-    from sec_rl.run_folder import read_result, write_atomically
+    from sec_rl.files import write_atomically
+    from sec_rl.run_folder import read_result
 
     if not runs:
         raise InputError("compare needs at least one run folder.")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from transformers import PreTrainedTokenizerBase
 
 from sec_rl.compression.adapters import adapter_for
 from sec_rl.compression.export import build_onnx
 from sec_rl.compression.slim_encoder import SlimEncoderForSequenceClassification
+from sec_rl.files import disk_error, write_bytes
 
 
 def save_artefact(
@@ -29,12 +31,22 @@ def save_artefact(
         tokenizer: its tokenizer.
         folder: is created.
         max_length: longest text in tokens the model was trained for.
+
+    Raises:
+        DiskError: the disk is full, or may not be written to.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "model.onnx").write_bytes(build_onnx(model, quantized=True).SerializeToString())
+    write_bytes(folder / "model.onnx", build_onnx(model, quantized=True).SerializeToString())
     tokenizer.model_max_length = max_length
-    tokenizer.save_pretrained(folder)
-    save_weights(model, folder)
+    try:
+        tokenizer.save_pretrained(folder)
+    # tokenizers raises a bare Exception for a disk that is full.
+    except Exception as error:
+        raise disk_error(folder / "tokenizer.json", error) from error
+    try:
+        save_weights(model, folder)
+    except (OSError, SafetensorError) as error:
+        raise disk_error(folder / "model.safetensors", error) from error
 
 
 def save_weights(model: SlimEncoderForSequenceClassification, folder: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import torch
 from transformers import (
@@ -18,6 +19,7 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from sec_rl.compression.adapters import adapter_for
+from sec_rl.compression.encoder_folder import check_encoder_folder
 from sec_rl.compression.slim_config import SlimEncoderConfig
 from sec_rl.compression.slim_encoder import SlimEncoderForSequenceClassification
 from sec_rl.errors import InputError
@@ -51,6 +53,8 @@ def load_dense(
     Raises:
         InputError: the encoder cannot be loaded, is a pruned model already, or its architecture has no adapter.
     """
+    if Path(source).is_dir():
+        check_encoder_folder(Path(source))
     with quiet_transformers():
         try:
             stock_config = AutoConfig.from_pretrained(source, trust_remote_code=False)
@@ -60,10 +64,11 @@ def load_dense(
             auto = AutoModelForSequenceClassification if _classifies(stock_config, label_names) else AutoModel
             stock = auto.from_pretrained(source, trust_remote_code=False, use_safetensors=True, dtype=torch.float32)
             tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False, use_fast=True)
-        except (OSError, ValueError) as error:
-            if isinstance(error, InputError):
-                raise
-            first_line = str(error).strip().splitlines()[0]
+        except InputError:
+            raise
+        # A damaged folder makes transformers, tokenizers and safetensors raise whatever they stumble over.
+        except Exception as error:
+            first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise InputError(f"Encoder {source!r} cannot be loaded: {first_line}") from error
     return slim_from_stock(stock, source, label_names, seed), tokenizer
 

@@ -9,8 +9,9 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCardData
 
 from sec_rl.encoders import hub_id
+from sec_rl.files import write_atomically
 from sec_rl.report.cells import against_dense, clock_doubt, headline
-from sec_rl.run_folder import read_result, write_atomically
+from sec_rl.run_folder import read_result
 
 
 def write_model_card(folder: Path, label_names: Sequence[str]) -> Path:

@@ -9,8 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sec_rl.errors import RunFolderError
+from sec_rl.errors import InputError, RunFolderError
+from sec_rl.files import read_bytes
+from sec_rl.results import segment_fault
 from sec_rl.run_folder import CONFIG, TRAJECTORY, read_result
+
+_MOST_BYTES = 100_000_000
 
 
 @dataclass(frozen=True)
@@ -39,11 +43,14 @@ def read_run(folder: Path) -> RunRecord:
     result = read_result(folder)
     path = folder / TRAJECTORY
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = read_bytes(path, _MOST_BYTES).decode().splitlines()
         segments = tuple(json.loads(line) for line in lines)
+        faults = [fault for fault in map(segment_fault, segments) if fault]
+        if faults:
+            raise RunFolderError(f"{str(path)!r} is not the trajectory of a run: {faults[0]}.")
         path = folder / CONFIG
-        config = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        config = tomllib.loads(read_bytes(path, _MOST_BYTES).decode())
+    except (InputError, ValueError, RecursionError) as error:
         raise RunFolderError(f"{str(path)!r} cannot be read: {error}.") from error
     if not segments:
         raise RunFolderError(f"{str(folder / TRAJECTORY)!r} holds no segment.")

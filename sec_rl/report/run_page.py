@@ -6,12 +6,12 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+from sec_rl.files import write_atomically
 from sec_rl.report import html
 from sec_rl.report.cells import against_dense, clock_doubt, headline
 from sec_rl.report.figures import accuracy_figure, cost_figure, ratios_figure
 from sec_rl.report.layers import layers_picture
 from sec_rl.report.record import RunRecord, read_run
-from sec_rl.run_folder import write_atomically
 
 REPORT = "report.html"
 

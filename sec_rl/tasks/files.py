@@ -7,11 +7,11 @@ byte without naming its row, so those two formats are parsed plainly, and every 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from sec_rl.errors import InputError
+from sec_rl.files import leads_out, read_json
 from sec_rl.tasks.columns import AS_TOLD, Columns
 from sec_rl.tasks.read_parquet import read_parquet
 from sec_rl.tasks.read_text import read_csv, read_jsonl
@@ -70,6 +70,10 @@ def find_split_files(folder: Path) -> dict[str, Path]:
             names = " and ".join(repr(file.name) for file in files)
             raise InputError(f"The task folder {str(folder)!r} has two files for {split}: {names}.")
         if files:
+            if leads_out(files[0]):
+                raise InputError(
+                    f"{str(files[0])!r} is a link out of the task folder; copy the file, or link the folder."
+                )
             found[split] = files[0]
     if "train" not in found:
         there = sorted(path.name for path in folder.iterdir())[:8]
@@ -95,12 +99,7 @@ def read_label_names(folder: Path) -> tuple[str, ...] | None:
     path = folder / "info.json"
     if not path.is_file():
         return None
-    try:
-        info = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{str(path)!r} is no JSON: {error}.") from error
-    if not isinstance(info, dict):
-        raise InputError(f"{str(path)!r} is no JSON object.")
+    info = read_json(path)
     names = info.get("labels")
     if names is None:
         return None

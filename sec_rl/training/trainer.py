@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,18 +12,14 @@ from torch.nn import functional
 from sec_rl.compression.importance import ImportanceTracker
 from sec_rl.compression.shape import EncoderShape
 from sec_rl.compression.slim_encoder import SlimEncoderForSequenceClassification
-from sec_rl.errors import SecRlError
 from sec_rl.training.batching import TokenRows
+from sec_rl.training.divergence import TrainingDivergedError, check_loss, gradient_norm
 from sec_rl.training.masked_language import MaskedLanguageModel
 from sec_rl.training.precision import Precision, autocast
 from sec_rl.training.teacher import Teacher, distillation_loss, hidden_loss
 
 HIDDEN_WEIGHT = 1.0
 CLIP_NORM = 1.0
-
-
-class TrainingDivergedError(SecRlError):
-    """The loss became infinite or no number."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +55,8 @@ def train_step(
     """Take one step on a batch and return its loss.
 
     Raises:
-        TrainingDivergedError: the loss is infinite or no number; the model is left as it was.
+        TrainingDivergedError: the loss or a gradient is infinite or no number, or the loss exploded; nothing has
+            moved.
     """
     inputs = batch.rows.pad()
     with autocast(precision):
@@ -80,12 +76,19 @@ def train_step(
     if masked is not None:
         loss = loss + masked
     value = loss.item()
-    if not math.isfinite(value):
-        raise TrainingDivergedError(f"The training loss became {value}; lower the learning rate.")
+    check_loss(value)
     loss.backward()  # type: ignore[no-untyped-call]
+    try:
+        norm = gradient_norm(model.parameters())
+        if language is not None:
+            gradient_norm(language.head.parameters())
+    except TrainingDivergedError:
+        for module in (model, *(() if language is None else (language.head,))):
+            module.zero_grad(set_to_none=True)
+        raise
     if importance is not None:
         importance.update(model, shape)
-    torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP_NORM)
+    torch.nn.utils.clip_grads_with_norm_(model.parameters(), CLIP_NORM, norm)
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
     if language is not None and masked is not None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load, save
 
 from sec_rl.backends.simulator.curves import CostCurves
 from sec_rl.backends.simulator.dynamics import N_POWERS, Ensemble
@@ -19,7 +19,7 @@ from sec_rl.backends.simulator.features import ASYMPTOTE, DEVIATION_NAMES, FEATU
 from sec_rl.backends.simulator.learning_curve import MOST_SKILL
 from sec_rl.backends.simulator.tasks import LOWEST_SKILL, TaskBatch
 from sec_rl.errors import InputError
-from sec_rl.run_folder import write_atomically
+from sec_rl.files import read_bytes, read_json, write_atomically, write_bytes
 
 SCHEMA, DESCRIPTION, WEIGHTS = 2, "simulator.json", "simulator.safetensors"
 _MOST_BYTES = 50_000_000
@@ -106,10 +106,7 @@ def save_simulator(simulator: Simulator, folder: Path) -> None:
     tensors |= {f"law.{field.name}": getattr(ensemble, field.name) for field in fields(Ensemble)}
     tensors |= {f"curve.{field.name}": getattr(curves, field.name) for field in fields(curves)}
     tensors |= {f"task.{field.name}": getattr(simulator.tasks, field.name) for field in fields(TaskBatch)}
-    aside = folder / f"{WEIGHTS}.new"
-    save_file({name: np.ascontiguousarray(value, np.float64) for name, value in tensors.items()}, aside)
-    aside.chmod(0o644)
-    aside.replace(folder / WEIGHTS)
+    write_bytes(folder / WEIGHTS, save({name: np.ascontiguousarray(v, np.float64) for name, v in tensors.items()}))
     description = {"schema": SCHEMA, "features": list(FEATURE_NAMES), "settings": list(simulator.names)}
     write_atomically(folder / DESCRIPTION, json.dumps(description | {"about": simulator.about}, indent=1) + "\n")
 
@@ -123,9 +120,7 @@ def load_simulator(folder: Path) -> Simulator:
     description = _read_description(folder)
     path = folder / WEIGHTS
     try:
-        if path.stat().st_size > _MOST_BYTES:
-            raise InputError(f"{str(path)!r} is larger than {_MOST_BYTES} bytes; that is no simulator.")
-        tensors = load_file(path)
+        tensors = load(read_bytes(path, _MOST_BYTES))
         ensemble = Ensemble(**{field.name: tensors[f"law.{field.name}"] for field in fields(Ensemble)})
         simulator = Simulator(
             ensemble,
@@ -135,8 +130,10 @@ def load_simulator(folder: Path) -> Simulator:
             tuple(description["settings"]),
             description["about"],
         )
-    except (OSError, KeyError, SafetensorError) as error:
-        raise InputError(f"{str(path)!r} cannot be read: {error}.") from error
+    except InputError:
+        raise
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, SafetensorError) as error:
+        raise InputError(f"{str(path)!r} cannot be read: {' '.join(str(error).split())[:200]}.") from error
     _check(simulator, tensors, path)
     return simulator
 
@@ -144,22 +141,22 @@ def load_simulator(folder: Path) -> Simulator:
 def _read_description(folder: Path) -> dict[str, Any]:
     path = folder / DESCRIPTION
     try:
-        description = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{str(folder)!r} holds no simulator: {path.name} cannot be read ({error}).") from error
+        description = read_json(path)
+    except InputError as error:
+        raise InputError(f"{str(folder)!r} holds no simulator: {error}") from error
     expected = {"schema": SCHEMA, "features": list(FEATURE_NAMES)}
     for key, value in expected.items():
-        if not isinstance(description, dict) or description.get(key) != value:
+        if description.get(key) != value:
             raise InputError(f"{str(path)!r} has another {key} than this version of sec-rl; calibrate again.")
     if not isinstance(description.get("settings"), list) or not isinstance(description.get("about"), dict):
         raise InputError(f"{str(path)!r} lacks its settings or where it comes from.")
-    return dict(description)
+    return description
 
 
 def _check(simulator: Simulator, tensors: Mapping[str, NDArray[Any]], path: Path) -> None:
     """Refuse tensors that do not fit together, or hold values that are no numbers."""
     for name, value in tensors.items():
-        if not np.isfinite(value).all():
+        if value.dtype != np.float64 or not np.isfinite(value).all():
             raise InputError(f"{str(path)!r} holds values in {name!r} that are no numbers.")
     ensemble, members, n = simulator.ensemble, simulator.ensemble.n_members, len(DEVIATION_NAMES)
     shapes = {"effect": (n,), "ease": (n,), "fragility": (), "powers": (N_POWERS,), "abundance": ()}

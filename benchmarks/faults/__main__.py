@@ -1,0 +1,216 @@
+"""Inject every fault in number, and write the table of faults survived.
+
+python -m benchmarks.faults                       # what takes minutes
+python -m benchmarks.faults --real-kills 200 --real-signals 50
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from benchmarks.console import exit_with, say, verdict
+from benchmarks.estimates import Criterion, estimate
+from benchmarks.faults.damage import HARMS, damage
+from benchmarks.faults.payloads import PAYLOADS, judge_payload
+from benchmarks.faults.row import Row
+from benchmarks.faults.samples import KINDS
+from benchmarks.faults.saving import full_disks, kills
+from benchmarks.faults.starts import killed_holders, simultaneous_starts
+from benchmarks.options import RESULTS, Options
+from benchmarks.writing import markdown_table, write_results
+from sec_rl.files import write_atomically
+
+# A reader that takes this long hangs.
+_FUZZ_SECONDS = 3600.0
+# Reading is slow in places: parquet goes through a builder of its own, configurations through the command line.
+_SLOW = {"task, parquet": 0.05, "configuration": 0.2, "interrupted run": 0.2}
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How often each fault is injected; the fields are the flags."""
+
+    kills: int = 200
+    damages: int = 500
+    disks: int = 20
+    starts: int = 20
+    fuzz: int = 10_000
+    real_kills: int = 0
+    real_signals: int = 0
+    seed: int = 0
+
+
+_QUICK = Counts(kills=10, damages=24, disks=5, starts=2, fuzz=20)
+Part = Callable[[Path], Sequence[Row]]
+
+
+def read_counts(arguments: Sequence[str] | None = None) -> tuple[Counts, argparse.Namespace]:
+    """Read the command line: counts, and folders."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.faults", description=__doc__, allow_abbrev=False)
+    for name, value in asdict(Counts()).items():
+        parser.add_argument(f"--{name.replace('_', '-')}", type=int, help=f"default: {value}")
+    parser.add_argument("--out", type=Path, help="folder of finished parts; they are not made again")
+    parser.add_argument("--results", type=Path, help=f"folder of the table; default: {RESULTS}")
+    parser.add_argument("--finished", action="store_true", help="do nothing more: the table of finished parts")
+    parser.add_argument("--quick", action="store_true", help="a few of each, the table beside the parts")
+    found = parser.parse_args(arguments)
+    base = asdict(_QUICK if found.quick else Counts())
+    given = {name: getattr(found, name) for name in base if getattr(found, name) is not None}
+    found.given = given
+    return Counts(**(base | given)), found
+
+
+def parts_of(counts: Counts) -> dict[str, tuple[Part, dict[str, int]]]:
+    """Return the parts by name: what each does, and the settings that it depends on."""
+    seed = counts.seed
+    parts: dict[str, tuple[Part, dict[str, int]]] = {
+        "kills": (lambda folder: kills(counts.kills, folder, seed), {"count": counts.kills, "seed": seed}),
+        "disks": (lambda folder: [full_disks(counts.disks, folder)], {"count": counts.disks}),
+        "starts": (lambda folder: [simultaneous_starts(counts.starts, folder)], {"count": counts.starts}),
+        "holders": (lambda folder: [killed_holders(counts.starts, folder)], {"count": counts.starts}),
+        "payloads": (_payloads, {"count": len(PAYLOADS)}),
+    }
+    # As many flips as asked for, a fifth of that of the others.
+    for name in HARMS:
+        count = counts.damages if name == "one bit flipped" else counts.damages // 5
+
+        def harm(folder: Path, name: str = name, count: int = count) -> Sequence[Row]:
+            return [damage(name, count, folder, seed)]
+
+        parts[f"damage, {name}"] = harm, {"count": count, "seed": seed}
+    for kind in KINDS:
+        count = int(counts.fuzz * _SLOW.get(kind, 1.0))
+
+        def spoil(folder: Path, kind: str = kind, count: int = count) -> Sequence[Row]:
+            return [_fuzzed(kind, count, seed)]
+
+        parts[f"fuzz, {kind}"] = spoil, {"count": count, "seed": seed}
+    if counts.real_kills:
+        parts["real kills"] = _real_kills(counts.real_kills, seed), {"count": counts.real_kills, "seed": seed}
+    for name in ("SIGTERM", "SIGINT") if counts.real_signals else ():
+        made = _real_signals(name, counts.real_signals, seed)
+        parts[f"real {name}"] = made, {"count": counts.real_signals, "seed": seed}
+    return parts
+
+
+def _real_kills(count: int, seed: int) -> Part:
+    from benchmarks.faults.runs import kill_runs
+
+    return lambda folder: kill_runs(count, folder, seed)
+
+
+def _real_signals(name: str, count: int, seed: int) -> Part:
+    from benchmarks.faults.runs import signal_runs
+
+    return lambda folder: [signal_runs(name, count, folder, seed)]
+
+
+def _payloads(_folder: Path) -> Sequence[Row]:
+    problems = []
+    for name in PAYLOADS:
+        with tempfile.TemporaryDirectory() as place:
+            fault = judge_payload(name, Path(place))
+        if fault is not None:
+            problems.append(f"{name}: {fault}.")
+    return [Row("hostile folders", len(PAYLOADS), 0, len(problems), problems=problems)]
+
+
+def _fuzzed(kind: str, count: int, seed: int) -> Row:
+    """Fuzz in a process of its own; one that dies is a fault, too."""
+    words = [sys.executable, "-m", "benchmarks.faults.fuzz", kind, str(count), str(seed)]
+    name = f"fuzzed: {kind}"
+    try:
+        ended = subprocess.run(words, capture_output=True, text=True, check=False, timeout=_FUZZ_SECONDS)
+    except subprocess.TimeoutExpired:
+        return Row(name, 0, 1, 0, problems=[f"{kind}: a reader hangs."])
+    if ended.returncode:
+        return Row(name, 0, 1, 0, problems=[f"{kind}: exit {ended.returncode}, {ended.stderr.strip()[-200:]}"])
+    found = json.loads(ended.stdout.splitlines()[-1])
+    details = {key: float(found[key]) for key in ("refused", "read", "peak_growth_bytes")}
+    return Row(name, found["inputs"], 0, len(found["foreign"]), details, [f"{kind}: {f}" for f in found["foreign"]])
+
+
+def main() -> int:
+    """Do what was asked for and is not done yet; exit code 1: a fault was not survived."""
+    counts, found = read_counts()
+    out = found.out or Path("runs/benchmarks") / ("faults-quick" if found.quick else "faults")
+    rows: list[Row] = []
+    left: list[str] = []
+    for name, (work, settings) in parts_of(counts).items():
+        kept = out / "parts" / f"{name.replace(', ', '-').replace(' ', '-')}.json"
+        content = json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else None
+        if content is None or content["settings"] != settings:
+            if found.finished:
+                left.append(name)
+                continue
+            say(f"{name} ...")
+            folder = out / "work"
+            folder.mkdir(parents=True, exist_ok=True)
+            made = [asdict(row) for row in work(folder)]
+            content = {"settings": settings, "rows": made}
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(kept, json.dumps(content, indent=1) + "\n")
+        rows += [Row(**row) for row in content["rows"]]
+    flags = "".join(f" --{name.replace('_', '-')} {value}" for name, value in found.given.items())
+    options = Options(
+        name="faults",
+        tasks_root=Path(),
+        tasks=(),
+        encoder="minilm-l6",
+        out=out,
+        results=found.results or (out if found.quick else RESULTS),
+        seeds=(counts.seed,),
+        passes=None,
+        threads=1,
+        workers=1,
+        quick=found.quick,
+        command="python -m benchmarks.faults" + (" --quick" if found.quick else "") + flags,
+    )
+    return _write(options, rows, left)
+
+
+def _write(options: Options, rows: Sequence[Row], left: Sequence[str]) -> int:
+    """Write the page; `left` names the parts that were asked for and are not done yet."""
+    lines = [[row.fault, f"{row.injected:,}", str(row.lost), str(row.corrupted)] for row in rows]
+    fuzzed = [row for row in rows if row.fault.startswith("fuzzed")]
+    whole = any("real run" in row.fault for row in rows)
+    criteria = [
+        Criterion("faults that lost or corrupted something", estimate([float(r.lost + r.corrupted)]), "at most", 0.0)
+        for r in rows
+        if r.lost or r.corrupted
+    ]
+    notes = [
+        f"{sum(row.injected for row in fuzzed):,} spoilt folders were read in all; "
+        f"{sum(row.corrupted for row in fuzzed)} kinds of errors that are not of sec-rl came out, and "
+        f"{sum(row.lost for row in fuzzed)} readers crashed or hung.",
+        "The kills inside and between saves hit a small process that saves states of half a megabyte without end; "
+        "they are counted by where they really hit. "
+        + ("" if whole else "No whole run was killed for this table: --real-kills and --real-signals do that."),
+        "A full disk is a limit on the size of a file, in equal steps from none to nearly all that is to be written. "
+        "The starts are that many rounds of twenty processes; lost is a round without a winner, corrupted one with "
+        "two.",
+        "Lost: a finished state, a run or a folder was gone. Corrupted: something else came back than was written, "
+        "or an error that is not of sec-rl.",
+        *([f"Not done yet: {'; '.join(left)}."] if left else []),
+        *(problem for row in rows for problem in row.problems),
+    ]
+    text = write_results(
+        options,
+        "Faults survived",
+        tables=[markdown_table(["fault", "times injected", "lost", "corrupted"], lines)],
+        criteria=criteria,
+        notes=notes,
+        data={"rows": [asdict(row) for row in rows]},
+    )
+    return verdict(text, criteria)
+
+
+if __name__ == "__main__":
+    exit_with(main)

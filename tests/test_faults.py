@@ -1,0 +1,246 @@
+"""Faults that are really injected: numbers that are none, full disks, damaged states, folders that are taken."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from benchmarks.faults.damage import HARMS, damage
+from benchmarks.faults.runs import small_run
+from benchmarks.faults.saving import full_disks, kills
+from benchmarks.faults.starts import killed_holders, simultaneous_starts
+from sec_rl.agents.checkpoint import has_state, load_state, save_state
+from sec_rl.agents.collect import collect
+from sec_rl.agents.run import run
+from sec_rl.backends.bert import BertSession
+from sec_rl.cli import main
+from sec_rl.compression.slim_encoder import SlimEncoderForSequenceClassification
+from sec_rl.config import RunConfig
+from sec_rl.errors import DiskError, RunFolderError
+from sec_rl.files import hold_folder, write_bytes
+from sec_rl.tasks import load_task
+from sec_rl.training.divergence import MOST_SETBACKS, TrainingDivergedError
+from sec_rl.values import Levers, Ratios
+
+Poison = Callable[[Tensor], Tensor]
+
+
+class _Gradient(torch.autograd.Function):
+    """Passes values on, and no number back."""
+
+    @staticmethod
+    def forward(_context: Any, values: Tensor) -> Tensor:
+        return values.clone()
+
+    @staticmethod
+    def backward(_context: Any, *gradients: Tensor) -> Tensor:
+        return gradients[0] * torch.nan
+
+
+POISONS: dict[str, Poison] = {
+    "logits": lambda logits: logits * torch.nan,
+    "infinite loss": lambda logits: logits * torch.inf,
+    "exploding loss": lambda logits: logits * 1e6,
+    "gradient": _Gradient.apply,
+}
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
+    """A real run of a tiny encoder."""
+    return small_run(tmp_path_factory.mktemp("small"), seed=0).model_copy(update={"perplexity": False})
+
+
+def poison(monkeypatch: pytest.MonkeyPatch, how: Poison, hits: Callable[[int], bool]) -> list[int]:
+    """Spoil what the model says in the training steps for which `hits` is true; returns the steps, as they come."""
+    sound, steps = SlimEncoderForSequenceClassification.encode, [0]
+
+    def encode(self: Any, *args: Any, **inputs: Any) -> Any:
+        logits, pooled, after = sound(self, *args, **inputs)
+        if not self.training or not torch.is_grad_enabled():
+            return logits, pooled, after
+        steps[0] += 1
+        return (how(logits) if hits(steps[0]) else logits), pooled, after
+
+    monkeypatch.setattr(SlimEncoderForSequenceClassification, "encode", encode)
+    return steps
+
+
+@pytest.mark.parametrize("name", POISONS)
+def test_what_is_no_number_is_taken_back_within_the_step(
+    config: RunConfig, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    session = BertSession(config, load_task(config.task))
+    session.open()
+    session.advance(Ratios(0.5, 0.0), Levers())
+    before = {key: value.clone() for key, value in session.model.state_dict().items()}
+    passes, rates = session.passes_done, []
+    # The third step of the segment: two have moved the model by then.
+    poison(monkeypatch, POISONS[name], lambda step: step == 3)
+    sound = session._start_again
+
+    def start_again(*args: Any) -> None:
+        moved = session.model.state_dict()
+        assert not all(torch.equal(moved[key], value) for key, value in before.items())
+        assert all(torch.isfinite(value).all() for value in moved.values())
+        sound(*args)
+        assert all(torch.equal(session.model.state_dict()[key], value) for key, value in before.items())
+        rates.append(session.setbacks.rate_scale)
+
+    monkeypatch.setattr(session, "_start_again", start_again)
+    metrics = session.advance(Ratios(0.5, 0.0), Levers())
+    assert rates == [0.5]
+    (found,) = session.setbacks.of(2)
+    assert found["example_passes"] == passes + 2 * config.batch_size
+    assert metrics.example_passes == 2 * passes
+    assert np.isfinite(metrics.validation_loss)
+    assert all(torch.isfinite(value).all() for value in session.model.state_dict().values())
+    assert session.setbacks.of(1) == []
+    # What a checkpoint holds of it.
+    other = BertSession(config, load_task(config.task))
+    other.open()
+    other.resume(session.state())
+    assert other.setbacks == session.setbacks
+
+
+def test_setbacks_are_reported_and_too_many_end_the_run(
+    config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The clock takes processes of its own, and is not what this is about.
+    times = {f"batch{n}": {"p50": 1.0, "p95": 1.0} for n in (1, 32)}
+    monkeypatch.setattr("sec_rl.agents.run.measure_artefact", lambda *_: (times, times, {"artefact": 0.0}))
+    with monkeypatch.context() as patch:
+        poison(patch, POISONS["logits"], lambda step: step in (20, 50))
+        result = run(config, tmp_path / "run")
+    lines = [json.loads(line) for line in (tmp_path / "run" / "trajectory.jsonl").read_text().splitlines()]
+    assert [len(line["setbacks"]) for line in lines if line["setbacks"]] == [1, 1]
+    assert [each["rate_scale"] for each in result["setbacks"]] == [0.5, 0.25]
+    assert sum("diverged and went on from its start" in note for note in result["notes"]) == 2
+    with monkeypatch.context() as patch:
+        steps = poison(patch, POISONS["logits"], lambda step: step >= 20)
+        with pytest.raises(TrainingDivergedError, match=r"became nan.*the run gave up") as stopped:
+            run(config, tmp_path / "lost")
+    assert steps[0] == 20 + MOST_SETBACKS
+    assert "\n" not in str(stopped.value)
+    assert (tmp_path / "lost" / "failure.txt").read_text().strip() == str(stopped.value)
+    assert not (tmp_path / "lost" / "result.json").exists()
+    # It may have been the machine: it can be tried again, and is no failure then.
+    assert run(config, tmp_path / "lost", resume=True)["setbacks"] == []
+    assert not (tmp_path / "lost" / "failure.txt").exists()
+
+
+def test_a_folder_is_held_by_one(tmp_path: Path) -> None:
+    row = simultaneous_starts(1, tmp_path)
+    assert (row.injected, row.lost, row.corrupted) == (1, 0, 0)
+    assert killed_holders(2, tmp_path).lost == 0
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["run", "--task", "sms-spam"],
+        ["replay", "--task", "sms-spam"],
+        ["collect", "--task", "sms-spam"],
+        ["train"],
+    ],
+    ids=lambda words: words[0],
+)
+def test_the_second_process_stops_in_one_line_before_it_loads_anything(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sec_rl.agents.run.configured_task", lambda *_: pytest.fail("a task was loaded"))
+    monkeypatch.setattr("sec_rl.agents.collect.measure_table", lambda *_: pytest.fail("a table was measured"))
+    monkeypatch.setattr("sec_rl.agents.train.tune_fixed", lambda *_, **__: pytest.fail("something was tuned"))
+    monkeypatch.setattr("sys.argv", ["sec-rl", *words, "--out", str(tmp_path / "held")])
+    with hold_folder(tmp_path / "held", "Folder"), pytest.raises(SystemExit) as stopped:
+        main()
+    said = capsys.readouterr().err
+    assert stopped.value.code == 2
+    assert said.count("\n") == 1
+    assert "in use by another process" in said
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lock_leaves_no_trace_of_a_folder_that_never_came(tmp_path: Path) -> None:
+    with hold_folder(tmp_path / "a" / "b" / "c", "Folder"):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_foreign_folders_are_left_alone(tmp_path: Path, config: RunConfig) -> None:
+    (tmp_path / "config.toml").write_text('[tool]\nname = "somebody else"\n')
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(RunFolderError, match="no run folder"):
+        run(config, tmp_path, overwrite=True)
+    with pytest.raises(RunFolderError, match="no recorded episodes"):
+        collect(["sms-spam"], 1, tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.toml", "notes.txt"]
+
+
+def test_killed_savers_leave_whole_states(tmp_path: Path) -> None:
+    for row in kills(10, tmp_path, seed=1):
+        assert (row.lost, row.corrupted, row.problems) == (0, 0, [])
+
+
+def test_a_full_disk_keeps_the_old_state_and_is_named(tmp_path: Path) -> None:
+    row = full_disks(6, tmp_path)
+    assert (row.injected, row.lost, row.corrupted, row.problems) == (6, 0, 0, [])
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DiskError, match=r"nowhere/x' cannot be written: No such file or directory; it takes 3 bytes"):
+        write_bytes(tmp_path / "nowhere" / "x", b"abc")
+
+
+@pytest.mark.parametrize("name", HARMS)
+def test_damage_is_noticed(tmp_path: Path, name: str) -> None:
+    row = damage(name, 18, tmp_path, seed=2)
+    assert (row.injected, row.lost, row.corrupted) == (18, 0, 0)
+
+
+def test_the_state_that_is_passed_over_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for number in (1, 2):
+        save_state(tmp_path, number, {"a": np.arange(4), "number": number})
+    (tmp_path / "state-000000000002.json").unlink()
+    assert load_state(tmp_path)["number"] == 1
+    assert "state-000000000002.json' is missing, or no file. Going on from the state before it." in caplog.text
+    # Tensors without a card are a save that was cut short; alone they are no state.
+    (tmp_path / "state-000000000001.json").unlink()
+    assert not has_state(tmp_path)
+
+
+def _keys(values: dict[str, Any], prefix: str = "") -> list[str]:
+    """Return the keys of a configuration, those of its groups with a dot."""
+    found = []
+    for key, value in values.items():
+        found += _keys(value, f"{prefix}{key}.") if isinstance(value, dict) else [prefix + key]
+    return found
+
+
+def test_every_misspelt_key_is_refused_and_most_are_recognised(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keys = [key for key in _keys(RunConfig(task="a").model_dump()) if key != "task"]
+    path, recognised = tmp_path / "a.toml", []
+    monkeypatch.setattr("sys.argv", ["sec-rl", "run", "--config", str(path), "--print-config"])
+    for place, key in enumerate(keys):
+        group, _, name = key.rpartition(".")
+        # One letter is gone, another one in every key.
+        at = 1 + place % (len(name) - 1)
+        wrong = name[:at] + name[at + 1 :]
+        path.write_text(f'task = "a"\n{f"[{group}]" if group else ""}\n{wrong} = 1\n')
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        said = capsys.readouterr().err
+        assert stopped.value.code == 2, key
+        assert said.count("\n") == 1
+        recognised.append("--" + key.replace("_", "-") in said)
+    assert len(keys) > 30
+    assert sum(recognised) >= 0.9 * len(keys)

@@ -1,0 +1,53 @@
+"""What strangers give: nothing in it is executed, nothing beside it is read, nothing but our own errors comes out."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from benchmarks.faults.fuzz import fuzz
+from benchmarks.faults.payloads import PAYLOADS, judge_payload, place_payload
+from benchmarks.faults.samples import KINDS
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.parametrize("name", PAYLOADS)
+def test_nothing_is_executed_and_nothing_outside_is_read(name: str, tmp_path: Path) -> None:
+    assert judge_payload(name, tmp_path) is None
+
+
+def test_the_payloads_are_live(tmp_path: Path) -> None:
+    """Loaded as other programs load it, the same pickle does run: the canary can die."""
+    import pickle
+
+    place = place_payload("policy: a pickle as tensors", tmp_path)
+    assert not place.canary.exists()
+    pickle.loads((place.folder / "policy.safetensors").read_bytes())
+    assert place.canary.exists()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_only_our_own_errors_come_out(kind: str) -> None:
+    counts = fuzz(kind, 8 if kind == "task, parquet" else 40)
+    assert counts.foreign == []
+    assert counts.inputs == counts.refused + counts.read
+    # Half of all spoilt folders are noticed at the least; a checkpoint has another state to go back to.
+    assert counts.read if kind == "checkpoint" else counts.refused > counts.inputs / 4
+    assert counts.peak_growth_bytes < 300_000_000
+
+
+def test_no_source_reads_what_could_run() -> None:
+    forbidden = re.compile(r"\b(pickle|joblib|dill|marshal|shelve)\b|torch\.load\(|yaml\.load\(|allow_pickle=True")
+    for folder in ("sec_rl", "agents", "envs"):
+        for path in (ROOT / folder).rglob("*.py"):
+            lines = path.read_text().splitlines()
+            code = [
+                line for line in lines if not line.lstrip().startswith(("#", '"')) and "without pickle" not in line
+            ]
+            assert not [line for line in code if re.match(r"\s*(import|from)\s", line) and forbidden.search(line)]
+            assert not [
+                line for line in code if re.search(r"torch\.load\(|allow_pickle=True|trust_remote_code=True", line)
+            ]
