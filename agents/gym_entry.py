@@ -15,6 +15,7 @@ from sec_rl.backends.simulator.lanes import draw_opening
 from sec_rl.backends.simulator.model import Simulator, load_simulator
 from sec_rl.backends.simulator.session import SimulatedSession
 from sec_rl.backends.simulator.tasks import TaskBatch, draw_tasks
+from sec_rl.compression.cost_table import CostTable
 from sec_rl.config import RunConfig
 from sec_rl.envs.action import ActionMode, Limits
 from sec_rl.envs.session import OpenedSession
@@ -33,6 +34,7 @@ def make_synergy(
     action_mode: ActionMode = "ratios",
     limits: Limits | None = None,
     levers: Levers | None = None,
+    table: CostTable | None = None,
     render_mode: None = None,
     **run: Any,
 ) -> SynergyEnv:
@@ -48,6 +50,8 @@ def make_synergy(
         action_mode: `ratios` (2 entries) or `levers` (6).
         limits: where the ratios may go.
         levers: how segments realise their ratios, where the action does not say.
+        table: for `bert`: what blocks cost on this device; None: every episode times them, and chooses a little
+            differently for it.
         render_mode: there is nothing to render.
         run: for `bert`: further settings of `sec_rl.config.RunConfig`, such as `passes` or `n_segments`.
 
@@ -58,7 +62,7 @@ def make_synergy(
     if backend == "bert":
         if task is None:
             raise InputError("The backend 'bert' trains for real and needs a task.")
-        opener = _bert(RunConfig(task=task, encoder=encoder, **run))
+        opener = _bert(RunConfig(task=task, encoder=encoder, **run), table)
     elif backend == "simulator":
         opener = _simulator(Path(simulator) if simulator is not None else shipped_simulator(), task)
     else:
@@ -66,11 +70,11 @@ def make_synergy(
     return SynergyEnv(opener, preference=preference, action_mode=action_mode, limits=limits, levers=levers)
 
 
-def _bert(config: RunConfig) -> OpenSession:
+def _bert(config: RunConfig, table: CostTable | None) -> OpenSession:
     task = configured_task(config)
 
     def opener(seed: int) -> OpenedSession:
-        session = BertSession(config.model_copy(update={"seed": seed}), task)
+        session = BertSession(config.model_copy(update={"seed": seed}), task, table)
         metrics = session.open()
         return OpenedSession(session, metrics, metrics.validation_accuracy)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from sec_rl.errors import InputError
 from sec_rl.measurement.machine import usable_cores
+from sec_rl.workers import Crew
 
 RESULTS = Path("docs/results")
 QUICK_PASSES = 640
@@ -30,6 +31,7 @@ class Options:
         passes: budget of example passes of each run; None: the default of `sec-rl run`.
         threads: of torch and onnxruntime while something is timed.
         workers: training runs side by side where their own times are not reported; they share the threads.
+        ray_address: of the Ray cluster on which they run; None: processes of this machine.
         quick: whether this is a smoke test.
         command: the command line that repeats the benchmark, free of this machine's paths.
     """
@@ -44,6 +46,7 @@ class Options:
     passes: int | None
     threads: int
     workers: int
+    ray_address: str | None
     quick: bool
     command: str
 
@@ -51,6 +54,11 @@ class Options:
     def threads_per_run(self) -> int:
         """Threads of each training run when `workers` of them share the machine."""
         return max(1, self.threads // self.workers)
+
+    @property
+    def crew(self) -> Crew:
+        """Who runs them."""
+        return Crew(self.workers, self.threads_per_run, self.ray_address)
 
     def task_folder(self, task: str) -> Path:
         """Return the folder of a task."""
@@ -91,6 +99,7 @@ def parse_options(
     parser.add_argument("--passes", type=int, help="example passes of each run")
     parser.add_argument("--threads", type=int, default=usable_cores())
     parser.add_argument("--workers", type=int, default=1, help="training runs side by side, sharing the threads")
+    parser.add_argument("--ray-address", help="run them on a Ray cluster; `local` starts one on this machine")
     parser.add_argument(
         "--quick", action="store_true", help=f"one seed, {QUICK_PASSES} passes, tables beside the runs: a smoke test"
     )
@@ -107,6 +116,7 @@ def parse_options(
         passes=found.passes or (QUICK_PASSES if found.quick else None),
         threads=found.threads,
         workers=found.workers,
+        ray_address=found.ray_address,
         quick=found.quick,
         command=_repeatable(name, found, parser.parse_args([])),
     )
