@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from sec_rl.agents.configured import configured_task
+from sec_rl.agents.episode_plan import SEGMENTS
 from sec_rl.agents.shipped import shipped_simulator
-from sec_rl.agents.simulated_lanes import SEGMENTS
-from sec_rl.backends.bert import BertSession
 from sec_rl.backends.simulator.lanes import draw_opening
 from sec_rl.backends.simulator.model import Simulator, load_simulator
 from sec_rl.backends.simulator.session import SimulatedSession
 from sec_rl.backends.simulator.tasks import TaskBatch, draw_tasks
-from sec_rl.compression.cost_table import CostTable
 from sec_rl.config import RunConfig
 from sec_rl.envs.action import ActionMode, Limits
 from sec_rl.envs.session import OpenedSession
 from sec_rl.envs.synergy import DrawPreference, OpenSession, SynergyEnv
 from sec_rl.errors import InputError, unknown_name
 from sec_rl.values import Levers, Preference
+
+if TYPE_CHECKING:
+    from sec_rl.compression.cost_table import CostTable
 
 
 def make_synergy(
@@ -71,6 +72,9 @@ def make_synergy(
 
 
 def _bert(config: RunConfig, table: CostTable | None) -> OpenSession:
+    # Workers that only simulate start in a fraction of the time without torch.
+    from sec_rl.backends.bert import BertSession
+
     task = configured_task(config)
 
     def opener(seed: int) -> OpenedSession:

@@ -78,7 +78,7 @@ def parse_options(
     Args:
         name: module of the benchmark.
         description: first line of its help.
-        tasks: the tasks it runs unless `--tasks` names others.
+        tasks: the tasks it runs unless `--tasks` names others; none: it needs no folder of tasks.
         runs_of: the benchmark whose runs it shares; None: it has its own.
         arguments: the command line; None: the process's own.
 
@@ -107,7 +107,7 @@ def parse_options(
     out = found.out or Path("runs/benchmarks") / ((runs_of or name) + ("-quick" if found.quick else ""))
     return Options(
         name=name if found.encoder == "minilm-l6" else f"{name}-{Path(found.encoder).name}",
-        tasks_root=_tasks_root(found.tasks_root, found.tasks),
+        tasks_root=_tasks_root(found.tasks_root, found.tasks) if found.tasks else Path(),
         tasks=tuple(found.tasks),
         encoder=found.encoder,
         out=out,
@@ -134,7 +134,7 @@ def _tasks_root(given: Path | None, tasks: Sequence[str]) -> Path:
 
 def _repeatable(name: str, found: argparse.Namespace, defaults: argparse.Namespace) -> str:
     """Return a command line without the folders of this machine."""
-    words = [f"python -m benchmarks.{name}", "--tasks-root $SEC_RL_TASKS"]
+    words = [f"python -m benchmarks.{name}"] + ["--tasks-root $SEC_RL_TASKS"] * bool(found.tasks)
     for key in ("tasks", "encoder", "seeds", "passes", "workers", "quick"):
         value = getattr(found, key)
         if value == getattr(defaults, key):

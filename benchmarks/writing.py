@@ -58,7 +58,8 @@ def write_results(
     }
     page = [f"# {title}", "", "```bash", options.command, "```", "", machine_line(machine)]
     over = over or f"seeds {', '.join(map(str, options.seeds))}"
-    page += ["", f"Encoder `{settings['encoder']}`; mean over {over} [95 % bootstrap interval]."]
+    if options.tasks:
+        page += ["", f"Encoder `{settings['encoder']}`; mean over {over} [95 % bootstrap interval]."]
     for table in tables:
         page += ["", table]
     if criteria:

@@ -19,13 +19,12 @@ class Keepers:
 
     Args:
         hosts: where workers come from; the caller closes it.
-        make: makes the object of each.
-        number: of workers.
+        makes: one per worker, which makes its object.
     """
 
-    def __init__(self, hosts: Hosts, make: Make, number: int) -> None:
-        self._hosts, self._make = hosts, make
-        self._kept: list[Host | None] = [None] * number
+    def __init__(self, hosts: Hosts, makes: Sequence[Make]) -> None:
+        self._hosts, self._makes = hosts, makes
+        self._kept: list[Host | None] = [None] * len(makes)
 
     def ask(
         self, method: str, arguments: Sequence[tuple[Any, ...]], seconds: Callable[[int, bool], float]
@@ -44,7 +43,7 @@ class Keepers:
             WorkerLostError: `ATTEMPTS` workers were lost over one question.
             Exception: whatever the method raised.
         """
-        round_ = _Round(self._hosts, self._make, self._kept, method, arguments, seconds)
+        round_ = _Round(self._hosts, self._makes, self._kept, method, arguments, seconds)
         try:
             return round_.run()
         finally:
@@ -59,7 +58,7 @@ class _Round:
     """One question to all."""
 
     hosts: Hosts
-    make: Make
+    makes: Sequence[Make]
     kept: list[Host | None]
     method: str
     arguments: Sequence[tuple[Any, ...]]
@@ -84,7 +83,7 @@ class _Round:
         return [self._answers[number] for number in range(len(self.kept))]
 
     def _start(self, number: int) -> None:
-        host = self.kept[number] = self.hosts.open(self.make)
+        host = self.kept[number] = self.hosts.open(self.makes[number])
         self._starting.add(host)
         self.asked[host] = (number, time.monotonic() + START_SECONDS)
 

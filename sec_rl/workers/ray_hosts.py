@@ -7,6 +7,7 @@ import importlib
 import os
 import secrets
 import signal
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
@@ -75,15 +76,13 @@ class RayHosts:
         self._opened: list[RayHost] = []
         self._ray = _import_ray(local=address == LOCAL)
         self._started = not self._ray.is_initialized()
-        if self._started:
-            self._connect(address, workers * threads)
-        there = int(self._ray.cluster_resources().get("CPU", 0))
-        if there < workers * threads:
+        try:
+            if self._started:
+                self._connect(address, workers * threads)
+            self._check_size(address, workers, threads)
+        except BaseException:
             self.close()
-            raise InputError(
-                f"{workers} workers of {threads} threads need {workers * threads} processors; "
-                f"the Ray cluster {address!r} has {there}."
-            )
+            raise
         options = {"num_cpus": threads, "runtime_env": {"env_vars": thread_variables(threads)}}
         self._actors = self._ray.remote(Served).options(**options)
 
@@ -142,10 +141,17 @@ class RayHosts:
             except (ConnectionError, ValueError, RuntimeError) as error:
                 raise InputError(f"No Ray cluster answers at {address!r}.") from error
 
+    def _check_size(self, address: str, workers: int, threads: int) -> None:
+        there = int(self._ray.cluster_resources().get("CPU", 0))
+        if there < workers * threads:
+            raise InputError(
+                f"{workers} workers of {threads} threads need {workers * threads} processors; "
+                f"the Ray cluster {address!r} has {there}."
+            )
+
     def _check_loopback(self) -> None:
         listens_on = self._ray.util.get_node_ip_address()
         if listens_on not in ("127.0.0.1", "::1"):
-            self.close()
             raise InputError(
                 f"Ray would listen on {listens_on}, since it was imported before sec-rl could tell it not to."
             )
@@ -161,7 +167,7 @@ def _made_in(folder: str, make: Make) -> object:
 def _import_ray(*, local: bool) -> ModuleType:
     # Both are read when Ray is imported. Without the second, its daemons listen on every network of a machine.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    if local:
+    if local and "ray" not in sys.modules:
         os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
         if "RAY_AUTH_MODE" not in os.environ:
             # Other users of this machine reach loopback, too. Ray would keep its token in the home folder.
