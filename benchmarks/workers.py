@@ -30,7 +30,10 @@ from sec_rl.agents.traces import read_traces
 from sec_rl.workers import Crew, Hosts, Job, run_jobs
 
 ADDRESSES: dict[str, str | None] = {"processes": None, "Ray": "local"}
+COSTS = ("overhead_ms", "recovery_seconds", "recovery_seconds_worst")
 CROWD = 1000
+# Of an episode of the efficiency.
+WAIT_SECONDS = 0.5
 # Of a real episode, with one thread; what a fake one stands for.
 EPISODE_SECONDS = 60.0
 TIMEOUT_SECONDS = 300.0
@@ -84,40 +87,25 @@ def timed(hosts: Hosts, jobs: Sequence[Job], work: Any, workers: int, keep: Path
     }
 
 
-def efficiency(kind: str, rows: pd.DataFrame, number: int, seconds: float) -> list[dict[str, Any]]:
-    """Return what one and two workers make of episodes of a length: waiting episodes would be done in number x length
-    / workers."""
+def efficiency(hosts: Hosts, rows: pd.DataFrame, number: int, seconds: float) -> list[dict[str, Any]]:
+    """Return what one and two workers make of waiting episodes, which would take number x length / workers."""
     found = []
     for workers in (1, 2):
-        with Crew(workers, 1, ADDRESSES[kind]).open() as hosts:
-            # The workers are started by the first jobs; what they do then is all that counts.
-            run = timed(hosts, fake_jobs(number), partial(wait_and_answer, rows=rows, seconds=seconds), workers)
-        # After the first results, which come together, so many are left for each worker.
+        # The first jobs start the workers, and their results come together: what is done from then on counts.
+        run = timed(hosts, fake_jobs(number), partial(wait_and_answer, rows=rows, seconds=seconds), workers)
         ideal = (number - workers) / workers * seconds
-        found.append(
-            {
-                "kind": kind,
-                "workers": workers,
-                "start_seconds": run["first"] - seconds,
-                "efficiency": ideal / run["others"],
-            }
-        )
+        start = run["first"] - seconds
+        found.append({"workers": workers, "start_seconds": start, "efficiency": ideal / run["others"]})
     return found
 
 
-def overhead(kind: str, rows: pd.DataFrame, number: int) -> dict[str, Any]:
-    """Return what an episode of no length takes with one worker, and how fast a lost one is replaced."""
-    with Crew(1, 1, ADDRESSES[kind]).open() as hosts, tempfile.TemporaryDirectory() as folder:
-        run = timed(hosts, fake_jobs(number), partial(wait_and_answer, rows=rows, seconds=0.0), 1)
-        lost = run_jobs(
-            hosts,
-            partial(die_once, folder=folder),
-            fake_jobs(5),
-            workers=1,
-            timeout_seconds=TIMEOUT_SECONDS,
-        )
+def overhead(hosts: Hosts, rows: pd.DataFrame, number: int) -> dict[str, float]:
+    """Return what an episode of no length takes with one worker, and how fast a lost worker is replaced."""
+    run = timed(hosts, fake_jobs(number), partial(wait_and_answer, rows=rows, seconds=0.0), 1)
+    with tempfile.TemporaryDirectory() as folder:
+        work = partial(die_once, folder=folder)
+        lost = run_jobs(hosts, work, fake_jobs(5), workers=1, timeout_seconds=TIMEOUT_SECONDS)
     return {
-        "kind": kind,
         "overhead_ms": 1e3 * run["others"] / (number - 1),
         "recovery_seconds": statistics.median(lost),
         "recovery_seconds_worst": max(lost),
@@ -126,7 +114,7 @@ def overhead(kind: str, rows: pd.DataFrame, number: int) -> dict[str, Any]:
 
 def crowded(kind: str, rows: pd.DataFrame, number: int) -> dict[str, Any]:
     """Return what the driver does when `CROWD` workers answer at once, over and over: episodes per second."""
-    found: dict[str, Any] = {"kind": kind, "workers": CROWD, "episodes": number}
+    found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         for name, keep in (("", None), ("_written", Path(folder))):
             with CROWDS[kind](CROWD) as hosts:
@@ -137,63 +125,70 @@ def crowded(kind: str, rows: pd.DataFrame, number: int) -> dict[str, Any]:
     return found
 
 
+def measured(kind: str, rows: pd.DataFrame, *, waiting: int, many: int, crowd: int) -> dict[str, Any]:
+    """Return every figure of a kind of workers; `open_seconds`: until its cluster is there."""
+    begun = time.monotonic()
+    with Crew(2, 1, ADDRESSES[kind]).open() as hosts:
+        opened = time.monotonic() - begun
+        say(f"{kind}: one and two workers")
+        scaling = efficiency(hosts, rows, waiting, WAIT_SECONDS)
+        say(f"{kind}: overhead and recovery")
+        costs = overhead(hosts, rows, many)
+        say(f"{kind}: the messages of {CROWD:,} workers")
+        return {"kind": kind, "open_seconds": opened, "scaling": scaling, **costs, **crowded(kind, rows, crowd)}
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, and write; returns the exit code."""
     options = parse_options("workers", "The scheduler alone, with fake episodes.", tasks=(), arguments=arguments)
-    waiting, many, crowd = (8, 50, 2 * CROWD) if options.quick else (40, 500, 5 * CROWD)
+    waiting, many, crowd = (6, 20, CROWD) if options.quick else (20, 200, 3 * CROWD)
     traces = read_traces(shipped_traces())
     rows = traces[traces["episode"] == traces["episode"].iloc[0]].reset_index(drop=True)
     job_bytes = len(pickle.dumps(fake_jobs(1)[0]))
     rows_bytes = len(pickle.dumps(rows))
-    scaled, costs, crowds = [], [], []
-    for kind in ADDRESSES:
-        say(f"{kind}: one and two workers")
-        scaled += efficiency(kind, rows, waiting, 0.5)
-        say(f"{kind}: overhead and recovery")
-        costs.append(overhead(kind, rows, many))
-        say(f"{kind}: {CROWD} workers' messages")
-        crowds.append(crowded(kind, rows, crowd))
+    found = [measured(kind, rows, waiting=waiting, many=many, crowd=crowd) for kind in ADDRESSES]
     tables = [
         markdown_table(
-            ["workers", "start, s", "efficiency"],
-            [[f"{r['workers']}, {r['kind']}", f"{r['start_seconds']:.2f}", f"{r['efficiency']:.3f}"] for r in scaled],
+            ["workers", "cluster opens, s", "first worker starts, s", "efficiency of 1", "of 2"],
+            [
+                [
+                    r["kind"],
+                    f"{r['open_seconds']:.2f}",
+                    f"{r['scaling'][0]['start_seconds']:.2f}",
+                    *(f"{each['efficiency']:.3f}" for each in r["scaling"]),
+                ]
+                for r in found
+            ],
         ),
         markdown_table(
             ["workers", "overhead per episode, ms", "recovery after a kill, s", "worst of five, s"],
             [
                 [
                     r["kind"],
-                    f"{r['overhead_ms']:.2f}",
-                    f"{r['recovery_seconds']:.2f}",
-                    f"{r['recovery_seconds_worst']:.2f}",
+                    *(f"{r[name]:.2f}" for name in ("overhead_ms", "recovery_seconds", "recovery_seconds_worst")),
                 ]
-                for r in costs
+                for r in found
             ],
         ),
         markdown_table(
-            [
-                f"messages of {CROWD:,} workers",
-                "episodes per second",
-                "driver's processor per episode, ms",
-                "with files: episodes per second",
-                "with files: processor, ms",
-            ],
+            [f"{CROWD:,} workers", "episodes per second", "driver, ms of processor", "with files: per second", "ms"],
             [
                 [
                     r["kind"],
-                    f"{r['per_second']:,.0f}",
-                    f"{r['processor_ms']:.2f}",
-                    f"{r['per_second_written']:,.0f}",
-                    f"{r['processor_ms_written']:.2f}",
+                    *(
+                        cell
+                        for name in ("", "_written")
+                        for cell in (f"{r[f'per_second{name}']:,.0f}", f"{r[f'processor_ms{name}']:.2f}")
+                    ),
                 ]
-                for r in crowds
+                for r in found
             ],
         ),
     ]
     notes = [
         f"A job is {job_bytes:,} bytes, its rows are {rows_bytes:,}: those of a recorded episode.",
-        f"Efficiency: {waiting} episodes that wait 0.5 s; what they would take without a scheduler over what they "
-        "take, from the first result to the last.",
+        f"Efficiency: {waiting} episodes that wait {WAIT_SECONDS:g} s; what they would take without a "
+        "scheduler over what they take, from the first result to the last.",
         f"Overhead: {many} episodes of no length, one worker. Recovery: from the moment a worker kills itself to the "
         "moment its job begins again on a new one; a worker that hangs is noticed at the time-out first.",
         f"{CROWD:,} workers: {crowd:,} episodes of no length, answered over {CROWD:,} connections by one process, or "
@@ -202,7 +197,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         f"{CROWD:,} workers with episodes of {EPISODE_SECONDS:.0f} s end {CROWD / EPISODE_SECONDS:.1f} per second.",
         f"Ray {version('ray')}, on this machine, listening on loopback.",
     ]
-    data = {"scaling": scaled, "costs": costs, "crowd": crowds, "bytes": {"job": job_bytes, "rows": rows_bytes}}
+    data = {"rows": found, "bytes": {"job": job_bytes, "rows": rows_bytes}}
     print(write_results(options, "Workers: the scheduler alone", tables=tables, notes=notes, data=data))
     return 0
 

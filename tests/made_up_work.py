@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from sec_rl.errors import InputError
 from sec_rl.workers import Job
 
 SIGNALS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
@@ -54,3 +55,13 @@ def sleep_beside_a_child(job: Job) -> None:
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
     Path(job.argument).write_text(f"{os.getpid()} {child.pid}", encoding="utf-8")
     time.sleep(600.0)
+
+
+def broken_env() -> None:
+    """Open nothing."""
+    raise InputError("nothing to open")
+
+
+def deadly_env() -> None:
+    """Open nothing, and die of it."""
+    os.kill(os.getpid(), signal.SIGKILL)

@@ -18,10 +18,11 @@ from sec_rl.agents.worker_lanes import WorkerLanes
 from sec_rl.errors import InputError
 from sec_rl.workers import WorkerLostError
 from sec_rl.workers.processes import ProcessHost, ProcessHosts
+from tests.made_up_work import broken_env, deadly_env
 from tests.processes import is_running
 
 make_env = partial(make_synergy, preference=draw_weights)
-LANES, STEPS = 3, 24
+LANES, STEPS = 2, 24
 
 
 class Watched(ProcessHosts):
@@ -68,7 +69,7 @@ def test_kills_and_stops_change_nothing_and_leave_nobody() -> None:
     assert len(quiet.pids) == 1
     faults = {2: signal.SIGKILL, 9: signal.SIGSTOP, 10: signal.SIGKILL, STEPS - 1: signal.SIGKILL}
     rough = Watched()
-    seen_again, earned_again, _, slowest = played(rough, 2, faults, timeout_seconds=3.0)
+    seen_again, earned_again, _, slowest = played(rough, 2, faults, timeout_seconds=2.0)
     assert np.array_equal(seen, seen_again)
     assert np.array_equal(earned, earned_again)
     assert len(rough.pids) == 2 + len(faults)
@@ -100,17 +101,9 @@ def test_a_new_keeper_answers_as_the_old_one_would_have() -> None:
     assert expected.reward == found.reward
 
 
-def broken_env() -> None:
-    raise InputError("nothing to open")
-
-
 def test_what_an_environment_raises_arrives() -> None:
     with ProcessHosts(1) as hosts, pytest.raises(InputError, match="nothing to open"):
         WorkerLanes(hosts, broken_env, 1, 0, workers=1, timeout_seconds=60.0)  # type: ignore[arg-type]
-
-
-def deadly_env() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_lanes_that_always_kill_their_worker_are_given_up() -> None:

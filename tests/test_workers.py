@@ -6,6 +6,7 @@ import contextlib
 import importlib.util
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -16,12 +17,13 @@ import pytest
 
 from sec_rl.errors import InputError, MissingDependencyError
 from sec_rl.workers import Crew, Hosts, Job, WorkerLostError, run_jobs
+from sec_rl.workers.ray_hosts import _check_answers
 from tests.made_up_work import draw, fault_then_draw, refuse, refuse_unreadably
 from tests.processes import children_of, is_running, wait_until
 
 ROOT = Path(__file__).parents[1]
 # A worker that is stopped is noticed after this long.
-TIMEOUT_SECONDS = 4.0
+TIMEOUT_SECONDS = 2.0
 
 
 @pytest.fixture(scope="module")
@@ -51,22 +53,19 @@ def plain(n: int) -> list[Job]:
 def test_dead_and_stopped_workers_change_no_result_and_neither_does_their_number(
     hosts: Hosts, tmp_path: Path
 ) -> None:
-    expected = [draw(job)[:2] for job in plain(6)]
-    faults = {1: ("kill", 2), 4: ("stop", 1)}
-    for workers in (1, 2):
-        folder = tmp_path / str(workers)
-        folder.mkdir()
-        jobs = [
-            Job(job.key, job.seed, (*faults[i], folder) if i in faults else None) for i, job in enumerate(plain(6))
-        ]
-        started = time.monotonic()
-        results, done = _run(hosts, jobs, workers)
-        assert [result[:2] for result in results] == expected
-        assert {result[2] for result in results} == {"1"}
-        assert sorted(done) == [job.key for job in jobs]
-        assert len(list(folder.iterdir())) == 3
-        # One time-out and some starts; without the pool, a worker that lives on would sleep for minutes.
-        assert time.monotonic() - started < 100.0
+    expected = [(*draw(job)[:2], "1") for job in plain(6)]
+    results, done = _run(hosts, plain(6), 1)
+    assert results == expected
+    assert done == [job.key for job in plain(6)]
+    faults = {1: ("kill", 1, tmp_path), 4: ("stop", 1, tmp_path)}
+    jobs = [Job(job.key, job.seed, faults.get(number)) for number, job in enumerate(plain(6))]
+    started = time.monotonic()
+    results, done = _run(hosts, jobs, 2)
+    assert results == expected
+    assert sorted(done) == [job.key for job in jobs]
+    assert sorted(path.name.rpartition("-")[0] for path in tmp_path.iterdir()) == ["job-1", "job-4"]
+    # One time-out and two starts; without the pool, a worker that lives on would sleep for minutes.
+    assert time.monotonic() - started < 100.0
 
 
 def _run(hosts: Hosts, jobs: list[Job], workers: int) -> tuple[list[tuple[str, float, str | None]], list[str]]:
@@ -104,31 +103,24 @@ def test_keys_name_one_job_each() -> None:
         run_jobs(hosts, draw, [Job("a", 0), Job("a", 1)], workers=1, timeout_seconds=1.0)
 
 
-@pytest.mark.parametrize("how", ["close", "kill"])
-def test_no_worker_outlives_who_started_it_nor_does_what_it_started(how: str, tmp_path: Path) -> None:
-    note = tmp_path / "pids"
-    code = (
-        "from pathlib import Path\nfrom sec_rl.workers import Crew, Job, run_jobs\n"
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_no_worker_outlives_who_started_it_nor_does_what_it_started(how: signal.Signals, tmp_path: Path) -> None:
+    note, script = tmp_path / "pids", tmp_path / "script.py"
+    script.write_text(
+        "from sec_rl.workers import Crew, Job, run_jobs\n"
         "from tests.made_up_work import sleep_beside_a_child\n"
         "if __name__ == '__main__':\n"
+        f"    jobs = [Job('a', 0, {str(note)!r})]\n"
         "    with Crew().open() as hosts:\n"
-        f"        run_jobs(hosts, sleep_beside_a_child, [Job('a', 0, {str(note)!r})], workers=1, "
-        f"timeout_seconds={2.0 if how == 'close' else 600.0})\n"
+        "        run_jobs(hosts, sleep_beside_a_child, jobs, workers=1, timeout_seconds=600.0)\n",
+        encoding="utf-8",
     )
-    script = tmp_path / "script.py"
-    script.write_text(code, encoding="utf-8")
-    with subprocess.Popen(
-        [sys.executable, str(script)], env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.DEVNULL
-    ) as parent:
-        assert wait_until(lambda: note.exists() and len(note.read_text().split()) == 2, 60.0)
-        first = [int(word) for word in note.read_text().split()]
-        if how == "kill":
-            parent.kill()
-        else:
-            # It times out three times, and ends what it could not finish.
-            parent.wait(timeout=120.0)
-    pids = {*first, *(int(word) for word in note.read_text().split())}
-    assert wait_until(lambda: not any(map(is_running, pids)), 10.0)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen([sys.executable, str(script)], env=environment, stderr=subprocess.DEVNULL) as parent:
+        assert wait_until(lambda: note.exists() and len(note.read_text().split()) == 2, 100.0)
+        parent.send_signal(how)
+    pids = [int(word) for word in note.read_text().split()]
+    assert wait_until(lambda: not any(map(is_running, pids)), 20.0)
 
 
 def test_a_cluster_listens_on_loopback_only(cluster: Hosts) -> None:
@@ -168,6 +160,14 @@ def test_a_cluster_that_is_too_small_is_refused(cluster: Hosts) -> None:
     del cluster
     with pytest.raises(InputError, match=r"4 workers of 2 threads need 8 processors; the Ray cluster .* has 2"):
         Crew(4, 2, "local").open()
+
+
+def test_an_address_at_which_nobody_listens_is_refused_at_once() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(InputError, match=f"No Ray cluster answers at '{address}'"):
+            _check_answers(address)
 
 
 def test_an_address_without_ray_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ import importlib
 import os
 import secrets
 import signal
+import socket
 import sys
 import tempfile
 import threading
@@ -23,6 +24,7 @@ from sec_rl.workers.threads import thread_variables
 LOCAL = "local"
 # Answers are kilobytes.
 _STORE_BYTES = 100 * 2**20
+_ANSWER_SECONDS = 10.0
 
 
 class RayHost:
@@ -132,10 +134,13 @@ class RayHosts:
                     include_dashboard=False,
                     object_store_memory=_STORE_BYTES,
                     _temp_dir=self._folder.name,
+                    # How long a stopped worker keeps its place after it was told to go.
+                    _system_config={"kill_worker_timeout_milliseconds": 1000},
                     **quiet,
                 )
                 self._check_loopback()
                 return
+            _check_answers(address)
             try:
                 self._ray.init(address, **quiet)
             except (ConnectionError, ValueError, RuntimeError) as error:
@@ -155,6 +160,17 @@ class RayHosts:
             raise InputError(
                 f"Ray would listen on {listens_on}, since it was imported before sec-rl could tell it not to."
             )
+
+
+def _check_answers(address: str) -> None:
+    """Find out in a moment that nobody listens at HOST:PORT; Ray tries for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=_ANSWER_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise InputError(f"No Ray cluster answers at {address!r}.") from error
 
 
 def _made_in(folder: str, make: Make) -> object:
