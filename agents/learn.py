@@ -68,18 +68,20 @@ def learn(
     folder = shipped_simulator() if simulator is None else Path(simulator)
     fitted = load_simulator(folder)
     plan = TrainingPlan(algorithm=algorithm, seed=seed) if steps is None else TrainingPlan(algorithm, steps, seed)
+    crew = Crew(workers, threads, ray_address)
+    if task is not None and start is None:
+        raise InputError("Learning in real training is slow; start from a policy (--policy).")
+    policy = None if start is None else load_policy(Path(start))
     with contextlib.ExitStack() as stack:
         real: WorkerLanes | None = None
         if task is not None:
-            if start is None:
-                raise InputError("Learning in real training is slow; start from a policy (--policy).")
             plan = real_plan(algorithm, steps, seed)
-            real = stack.enter_context(_real_lanes(task, passes, seed, Crew(workers, threads, ray_address)))
+            real = stack.enter_context(_real_lanes(task, passes, seed, crew))
         return train(
             open_lanes_of(fitted),
             Path(out),
             plan,
-            start=None if start is None else load_policy(Path(start)),
+            start=policy,
             learn_in=real,
             provenance=_provenance(fitted, task),
             resume=resume,
