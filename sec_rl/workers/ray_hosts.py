@@ -17,7 +17,7 @@ from types import ModuleType, TracebackType
 from typing import Any, Self
 
 from sec_rl.errors import InputError
-from sec_rl.workers.hosts import Host, Make, Outcome, Served, lost
+from sec_rl.workers.hosts import Host, Make, Outcome, Served, WorkerLostError, lost
 from sec_rl.workers.threads import thread_variables
 
 # Address that asks for a cluster of this machine alone.
@@ -71,6 +71,7 @@ class RayHosts:
 
     Raises:
         InputError: no cluster answers, or it has too few processors.
+        WorkerLostError: a cluster does not start here.
     """
 
     def __init__(self, address: str, *, workers: int, threads: int = 1) -> None:
@@ -127,24 +128,31 @@ class RayHosts:
         quiet = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": False}
         with _own_handlers():
             if address == LOCAL:
-                self._folder = tempfile.TemporaryDirectory(prefix="sec-rl-ray-", ignore_cleanup_errors=True)
-                self._ray.init(
-                    LOCAL,
-                    num_cpus=processors,
-                    include_dashboard=False,
-                    object_store_memory=_STORE_BYTES,
-                    _temp_dir=self._folder.name,
-                    # How long a stopped worker keeps its place after it was told to go.
-                    _system_config={"kill_worker_timeout_milliseconds": 1000},
-                    **quiet,
-                )
-                self._check_loopback()
+                self._start(processors, quiet)
                 return
             _check_answers(address)
             try:
                 self._ray.init(address, **quiet)
             except (ConnectionError, ValueError, RuntimeError) as error:
                 raise InputError(f"No Ray cluster answers at {address!r}.") from error
+
+    def _start(self, processors: int, quiet: dict[str, Any]) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="sec-rl-ray-", ignore_cleanup_errors=True)
+        try:
+            self._ray.init(
+                LOCAL,
+                num_cpus=processors,
+                include_dashboard=False,
+                object_store_memory=_STORE_BYTES,
+                _temp_dir=self._folder.name,
+                # How long a stopped worker keeps its place after it was told to go.
+                _system_config={"kill_worker_timeout_milliseconds": 1000},
+                **quiet,
+            )
+        # Ray raises no class of its own here, nor any other but the plainest.
+        except Exception as error:
+            raise WorkerLostError(f"A Ray cluster does not start here: {str(error).splitlines()[0]}") from error
+        self._check_loopback()
 
     def _check_size(self, address: str, workers: int, threads: int) -> None:
         there = int(self._ray.cluster_resources().get("CPU", 0))
