@@ -145,8 +145,6 @@ class RayHosts:
                 include_dashboard=False,
                 object_store_memory=_STORE_BYTES,
                 _temp_dir=self._folder.name,
-                # How long a stopped worker keeps its place after it was told to go.
-                _system_config={"kill_worker_timeout_milliseconds": 1000},
                 **quiet,
             )
         # Ray raises no class of its own here, nor any other but the plainest.
