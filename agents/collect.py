@@ -1,16 +1,14 @@
-"""Recording many episodes: parallel over processes, one file each, so that a collection resumes where it stopped."""
+"""Recording many episodes: parallel over workers, one file each, so that a collection resumes where it stopped."""
 
 from __future__ import annotations
 
 import io
 import json
 import logging
-import multiprocessing
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +20,12 @@ from sec_rl.agents.traces import read_episode, read_traces
 from sec_rl.compression.cost_table import CostTable
 from sec_rl.errors import InputError, RunFolderError, SecRlError
 from sec_rl.files import hold_folder, read_json, write_atomically, write_bytes
+from sec_rl.workers import Crew, Job, WorkerLostError, run_jobs
 
 EPISODES, PARTS, PLAN, TABLE = "episodes.parquet", "parts", "plan.json", "latency_table.json"
 _OURS = (EPISODES, PARTS, PLAN, TABLE)
+# An episode takes about a minute; one that takes as long as this hangs.
+EPISODE_MINUTES = 60.0
 _LOG = logging.getLogger(__name__)
 
 
@@ -58,19 +59,26 @@ def collect(
     encoder: str = "minilm-l6",
     workers: int = 1,
     threads: int = 1,
+    ray_address: str | None = None,
+    timeout_minutes: float = EPISODE_MINUTES,
     seed: int = 0,
     policy: Path | None = None,
     on_episode: Callable[[Recorded], None] | None = None,
 ) -> pd.DataFrame:
     """Record episodes under exploring controllers.
 
+    Neither the number of workers nor the loss of one changes what is recorded, measured times apart.
+
     Args:
         tasks: as `load_task` takes them; others may be added to the same `out` later.
         n_episodes: of these tasks; those that `out` holds already are kept, and more may be asked for later.
         out: folder; `episodes.parquet` in it is the table, see `sec_rl.agents.traces`.
         encoder: as `sec-rl run` takes it.
-        workers: processes.
+        workers: episodes side by side.
         threads: of torch in each.
+        ray_address: where the workers are, see `sec_rl.workers.Crew`; None: processes of this machine.
+        timeout_minutes: an episode that takes longer, or whose worker dies, is recorded again by another worker;
+            three attempts in all.
         seed: decides the plan.
         policy: folder of a policy of an earlier round, which drives the episodes that the plan has for it.
         on_episode: called after each episode.
@@ -81,8 +89,9 @@ def collect(
     Raises:
         InputError: nothing was asked for, or `out` holds a collection of another plan.
         RunFolderError: another process holds `out`, or it holds something else.
-        CollectionError: an episode failed, or its process died; starting again resumes.
+        CollectionError: an episode was lost too often; starting again resumes.
     """
+    crew = Crew(workers, threads, ray_address)
     plan = plan_episodes(tasks, n_episodes, seed, with_policy=policy is not None)
     with hold_folder(out, "Traces folder"):
         if out.exists() and any(out.iterdir()) and not any((out / name).exists() for name in _OURS):
@@ -91,7 +100,8 @@ def collect(
         _keep_plan(out, {"seed": seed, "encoder": encoder}, [task_name(task) for task in tasks])
         table = measure_table(encoder, out / TABLE)
         _split(out, out / PARTS)
-        _record_missing(plan, out / PARTS, encoder, table, policy, workers, threads, on_episode or (lambda _: None))
+        work = partial(_record_one, encoder=encoder, table=table, threads=threads, driver=_driver(policy))
+        _record_missing(plan, out / PARTS, work, crew, 60.0 * timeout_minutes, on_episode or (lambda _: None))
         whole = read_traces(out / PARTS)
         _write_parquet(whole, out / EPISODES)
     return whole
@@ -100,47 +110,44 @@ def collect(
 def _record_missing(
     plan: Sequence[EpisodeSpec],
     parts: Path,
-    encoder: str,
-    table: CostTable,
-    policy: Path | None,
-    workers: int,
-    threads: int,
+    work: Callable[[Job], pd.DataFrame],
+    crew: Crew,
+    timeout_seconds: float,
     report: Callable[[Recorded], None],
 ) -> None:
     """Record the episodes that are not there yet, side by side."""
     missing = [spec for spec in plan if not _is_whole(parts / f"{spec.name}.parquet")]
-    started = time.monotonic()
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(max_workers=workers, mp_context=context) as pool:
-        futures: dict[Future[float], EpisodeSpec] = {
-            pool.submit(_record_one, spec, encoder, table, threads, policy, parts): spec for spec in missing
-        }
+    started, done = time.monotonic(), len(plan) - len(missing)
+
+    def keep(job: Job, rows: pd.DataFrame) -> None:
+        nonlocal done
+        _write_parquet(rows, parts / f"{job.key}.parquet")
+        done += 1
+        count = done - len(plan) + len(missing)
+        left = (time.monotonic() - started) / count * (len(plan) - done)
+        report(Recorded(done, len(plan), job.key, float(rows["final_accuracy"].iloc[0]), left))
+
+    jobs = [Job(spec.name, spec.seed, spec) for spec in missing]
+    with crew.open() as hosts:
         try:
-            for count, future in enumerate(as_completed(futures), 1):
-                accuracy = future.result()
-                left = (time.monotonic() - started) / count * (len(missing) - count)
-                done = len(plan) - len(missing) + count
-                report(Recorded(done, len(plan), futures[future].name, accuracy, left))
-        except BrokenProcessPool as error:
-            raise CollectionError("A recording process died; the same command resumes where it stopped.") from error
-        finally:
-            pool.shutdown(cancel_futures=True)
+            run_jobs(hosts, work, jobs, workers=crew.workers, timeout_seconds=timeout_seconds, on_done=keep)
+        except WorkerLostError as error:
+            raise CollectionError(f"{error} The same command resumes where it stopped.") from error
 
 
-def _record_one(
-    spec: EpisodeSpec, encoder: str, table: CostTable, threads: int, policy: Path | None, parts: Path
-) -> float:
-    """Record one episode in a worker process; return its final accuracy."""
+def _record_one(job: Job, encoder: str, table: CostTable, threads: int, driver: Controller | None) -> pd.DataFrame:
+    """Record one episode on a worker, which needs no folder of this machine."""
     from sec_rl.agents.record import record_episode
 
-    driver: Controller | None = None
-    if policy is not None:
-        from sec_rl.agents.policy import load_policy
+    return record_episode(job.argument, encoder, table, threads=threads, policy=driver)
 
-        driver = load_policy(policy)
-    rows = record_episode(spec, encoder, table, threads=threads, policy=driver)
-    _write_parquet(rows, parts / f"{spec.name}.parquet")
-    return float(rows["final_accuracy"].iloc[0])
+
+def _driver(policy: Path | None) -> Controller | None:
+    if policy is None:
+        return None
+    from sec_rl.agents.policy import load_policy
+
+    return load_policy(policy)
 
 
 def _split(out: Path, parts: Path) -> None:
@@ -198,6 +205,19 @@ def measure_table(encoder: str, path: Path) -> CostTable:
             return CostTable.from_dict(read_json(path))
         except (TypeError, ValueError) as error:
             raise InputError(f"{str(path)!r} is no latency table; delete it to measure again.") from error
+    table = time_table(encoder)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, json.dumps(table.to_dict()) + "\n")
+    return table
+
+
+def time_table(encoder: str, length: int = 32) -> CostTable:
+    """Measure the latency table of an encoder on this machine.
+
+    Args:
+        encoder: as `sec-rl run` takes it.
+        length: tokens of a text.
+    """
     from sec_rl.backends.pruning import cost_table
     from sec_rl.compression.loading import load_dense
     from sec_rl.config import PruningConfig
@@ -205,7 +225,4 @@ def measure_table(encoder: str, path: Path) -> CostTable:
     from sec_rl.measurement.machine import usable_cores
 
     model, _ = load_dense(resolve_encoder(encoder), ("no", "yes"), 0)
-    table = cost_table(model, PruningConfig(), usable_cores(), length=32)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, json.dumps(table.to_dict()) + "\n")
-    return table
+    return cost_table(model, PruningConfig(), usable_cores(), length=length)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from sec_rl.agents.configured import configured_task
+from sec_rl.agents.episode_plan import SEGMENTS
 from sec_rl.agents.shipped import shipped_simulator
-from sec_rl.agents.simulated_lanes import SEGMENTS
-from sec_rl.backends.bert import BertSession
 from sec_rl.backends.simulator.lanes import draw_opening
 from sec_rl.backends.simulator.model import Simulator, load_simulator
 from sec_rl.backends.simulator.session import SimulatedSession
@@ -21,6 +20,9 @@ from sec_rl.envs.session import OpenedSession
 from sec_rl.envs.synergy import DrawPreference, OpenSession, SynergyEnv
 from sec_rl.errors import InputError, unknown_name
 from sec_rl.values import Levers, Preference
+
+if TYPE_CHECKING:
+    from sec_rl.compression.cost_table import CostTable
 
 
 def make_synergy(
@@ -33,6 +35,7 @@ def make_synergy(
     action_mode: ActionMode = "ratios",
     limits: Limits | None = None,
     levers: Levers | None = None,
+    table: CostTable | None = None,
     render_mode: None = None,
     **run: Any,
 ) -> SynergyEnv:
@@ -48,6 +51,8 @@ def make_synergy(
         action_mode: `ratios` (2 entries) or `levers` (6).
         limits: where the ratios may go.
         levers: how segments realise their ratios, where the action does not say.
+        table: for `bert`: what blocks cost on this device; None: every episode times them, and chooses a little
+            differently for it.
         render_mode: there is nothing to render.
         run: for `bert`: further settings of `sec_rl.config.RunConfig`, such as `passes` or `n_segments`.
 
@@ -58,7 +63,7 @@ def make_synergy(
     if backend == "bert":
         if task is None:
             raise InputError("The backend 'bert' trains for real and needs a task.")
-        opener = _bert(RunConfig(task=task, encoder=encoder, **run))
+        opener = _bert(RunConfig(task=task, encoder=encoder, **run), table)
     elif backend == "simulator":
         opener = _simulator(Path(simulator) if simulator is not None else shipped_simulator(), task)
     else:
@@ -66,11 +71,14 @@ def make_synergy(
     return SynergyEnv(opener, preference=preference, action_mode=action_mode, limits=limits, levers=levers)
 
 
-def _bert(config: RunConfig) -> OpenSession:
+def _bert(config: RunConfig, table: CostTable | None) -> OpenSession:
+    # Workers that only simulate start in a fraction of the time without torch.
+    from sec_rl.backends.bert import BertSession
+
     task = configured_task(config)
 
     def opener(seed: int) -> OpenedSession:
-        session = BertSession(config.model_copy(update={"seed": seed}), task)
+        session = BertSession(config.model_copy(update={"seed": seed}), task, table)
         metrics = session.open()
         return OpenedSession(session, metrics, metrics.validation_accuracy)
 

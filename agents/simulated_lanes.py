@@ -11,6 +11,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import VecEnv
 
+from sec_rl.agents.episode_plan import SEGMENTS
 from sec_rl.agents.preferences import draw_preferences
 from sec_rl.backends.simulator.lanes import Opening, SimulatorLanes, draw_opening
 from sec_rl.backends.simulator.model import Simulator
@@ -23,7 +24,6 @@ from sec_rl.envs.targets import HALVINGS_OF_GOAL
 from sec_rl.envs.utility import utility_terms_batch
 from sec_rl.values import Levers
 
-SEGMENTS = (8, 10, 12, 16)
 # Draws the tasks of new episodes: (how many, generator) -> tasks.
 DrawTasks = Callable[[int, np.random.Generator], TaskBatch]
 DrawPreferences = Callable[[NDArray[np.float64], np.random.Generator], PreferenceBatch]

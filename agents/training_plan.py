@@ -46,19 +46,20 @@ class TrainingPlan:
             raise InputError(f"seed is {self.seed}; it must be at least 0.")
 
 
-# A real run takes about a minute, as the recorded ones do: four updates of five runs each.
-REAL_SEGMENTS, REAL_PASSES, REAL_STEPS = 12, 4_000, 240
-_REAL_ROLLOUT = 60
+# A real run takes about a minute, as the recorded ones do: four updates of five runs each, which go on side by side
+# however many workers there are for them.
+REAL_SEGMENTS, REAL_PASSES, REAL_LANES, REAL_STEPS = 12, 4_000, 5, 240
+_REAL_ROLLOUT = REAL_LANES * REAL_SEGMENTS
 # To see that everything works.
 QUICK_STEPS, QUICK_REAL_STEPS = 40_000, _REAL_ROLLOUT
 # A few runs are noisy teachers: small steps, no parting from what the simulator taught.
 _REAL_SETTINGS: Mapping[str, Mapping[str, Any]] = {
-    "ppo": {"n_steps": _REAL_ROLLOUT, "n_minibatches": 4, "rate": 3e-4}
+    "ppo": {"n_steps": REAL_SEGMENTS, "n_minibatches": 4, "rate": 3e-4}
 }
 
 
 def real_plan(algorithm: str, steps: int | None, seed: int) -> TrainingPlan:
-    """Return the plan of a training that goes on in real runs, one at a time.
+    """Return the plan of a training that goes on in real runs.
 
     Args:
         algorithm: key of `ALGORITHMS`.

@@ -153,7 +153,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse_options(
         "controlled_run", "The artefact against the dense model.", tasks=("sst2", "trec6"), arguments=arguments
     )
-    run_all(specs(options), options.out, say, workers=options.workers)
+    run_all(specs(options), options.out, say, crew=options.crew)
     latencies = {(t, s): time_run(options, t, s) for t in options.tasks for s in options.seeds}
     rows = [row(options, t, v, s, latencies[t, s]) for t in options.tasks for v in VARIANTS for s in options.seeds]
     criteria = judge(rows, options.tasks) if options.encoder == "minilm-l6" else []

@@ -130,7 +130,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         tasks=("sst2", "trec6"),
         arguments=arguments,
     )
-    run_all(specs(options), options.out, say, workers=options.workers)
+    run_all(specs(options), options.out, say, crew=options.crew)
     found = rows(options)
     criteria = judge(found)
     table = summary(found)

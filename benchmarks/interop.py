@@ -55,7 +55,7 @@ def main() -> int:
         )
         for task in options.tasks
     ]
-    folders = run_all(specs, options.out, say, workers=options.workers)
+    folders = run_all(specs, options.out, say, crew=options.crew)
     rows, data = [], dict[str, Any]()
     for task, folder in folders.items():
         texts = list(load_task(str(options.task_folder(task))).test.texts[:N_TEXTS])

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from sec_rl.errors import InputError
 from sec_rl.measurement.machine import usable_cores
+from sec_rl.workers import Crew
 
 RESULTS = Path("docs/results")
 QUICK_PASSES = 640
@@ -30,6 +31,7 @@ class Options:
         passes: budget of example passes of each run; None: the default of `sec-rl run`.
         threads: of torch and onnxruntime while something is timed.
         workers: training runs side by side where their own times are not reported; they share the threads.
+        ray_address: of the Ray cluster on which they run; None: processes of this machine.
         quick: whether this is a smoke test.
         command: the command line that repeats the benchmark, free of this machine's paths.
     """
@@ -44,6 +46,7 @@ class Options:
     passes: int | None
     threads: int
     workers: int
+    ray_address: str | None
     quick: bool
     command: str
 
@@ -51,6 +54,11 @@ class Options:
     def threads_per_run(self) -> int:
         """Threads of each training run when `workers` of them share the machine."""
         return max(1, self.threads // self.workers)
+
+    @property
+    def crew(self) -> Crew:
+        """Who runs them."""
+        return Crew(self.workers, self.threads_per_run, self.ray_address)
 
     def task_folder(self, task: str) -> Path:
         """Return the folder of a task."""
@@ -70,7 +78,7 @@ def parse_options(
     Args:
         name: module of the benchmark.
         description: first line of its help.
-        tasks: the tasks it runs unless `--tasks` names others.
+        tasks: the tasks it runs unless `--tasks` names others; none: it needs no folder of tasks.
         runs_of: the benchmark whose runs it shares; None: it has its own.
         arguments: the command line; None: the process's own.
 
@@ -91,6 +99,7 @@ def parse_options(
     parser.add_argument("--passes", type=int, help="example passes of each run")
     parser.add_argument("--threads", type=int, default=usable_cores())
     parser.add_argument("--workers", type=int, default=1, help="training runs side by side, sharing the threads")
+    parser.add_argument("--ray-address", help="run them on a Ray cluster; `local` starts one on this machine")
     parser.add_argument(
         "--quick", action="store_true", help=f"one seed, {QUICK_PASSES} passes, tables beside the runs: a smoke test"
     )
@@ -98,7 +107,7 @@ def parse_options(
     out = found.out or Path("runs/benchmarks") / ((runs_of or name) + ("-quick" if found.quick else ""))
     return Options(
         name=name if found.encoder == "minilm-l6" else f"{name}-{Path(found.encoder).name}",
-        tasks_root=_tasks_root(found.tasks_root, found.tasks),
+        tasks_root=_tasks_root(found.tasks_root, found.tasks) if found.tasks else Path(),
         tasks=tuple(found.tasks),
         encoder=found.encoder,
         out=out,
@@ -107,6 +116,7 @@ def parse_options(
         passes=found.passes or (QUICK_PASSES if found.quick else None),
         threads=found.threads,
         workers=found.workers,
+        ray_address=found.ray_address,
         quick=found.quick,
         command=_repeatable(name, found, parser.parse_args([])),
     )
@@ -124,7 +134,7 @@ def _tasks_root(given: Path | None, tasks: Sequence[str]) -> Path:
 
 def _repeatable(name: str, found: argparse.Namespace, defaults: argparse.Namespace) -> str:
     """Return a command line without the folders of this machine."""
-    words = [f"python -m benchmarks.{name}", "--tasks-root $SEC_RL_TASKS"]
+    words = [f"python -m benchmarks.{name}"] + ["--tasks-root $SEC_RL_TASKS"] * bool(found.tasks)
     for key in ("tasks", "encoder", "seeds", "passes", "workers", "quick"):
         value = getattr(found, key)
         if value == getattr(defaults, key):

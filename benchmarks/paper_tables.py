@@ -96,14 +96,14 @@ def paper_table(entries: Sequence[dict[str, Any]]) -> str:
 def reproduce(options: Options, task: str) -> int:
     """Run, time, judge and write one task; returns the exit code (1: a criterion failed)."""
     passes = options.passes or PASSES
-    run_all(specs(options, task, passes), options.out, say, workers=options.workers)
+    run_all(specs(options, task, passes), options.out, say, crew=options.crew)
     validation = {
         name: [read_result(options.out / run_name(task, name, seed))["validation_accuracy"] for seed in options.seeds]
         for name in DATA_ARMS
     }
     best = best_data_arm(validation)
     for stage in sequential_specs(options, task, passes, best):
-        run_all(stage, options.out, say, workers=options.workers)
+        run_all(stage, options.out, say, crew=options.crew)
     latencies = {seed: time_task(options, task, seed, say) for seed in options.seeds}
     rows = [row(options, task, name, seed, latencies[seed]) for name in ALL_ARMS for seed in options.seeds]
     entries, criteria = arm_rows(rows), judge(rows)

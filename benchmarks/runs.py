@@ -8,15 +8,21 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sec_rl.errors import SecRlError
+from sec_rl.workers import Crew, Job, WorkerLostError, run_jobs
 
 # The console script may not be on the PATH of whoever calls `.venv/bin/python`.
 SEC_RL = (sys.executable, "-c", "from sec_rl.cli import main; main()")
+# The same, ending with the worker that started it.
+_TIE = "from sec_rl.workers.tie import end_with_parent; end_with_parent(); "
+TIED_SEC_RL = (sys.executable, "-c", _TIE + SEC_RL[-1])
+# The longest run of a benchmark, an encoder of BERT-base's size, takes half an hour.
+RUN_HOURS = 6.0
 
 
 class BenchmarkError(SecRlError):
@@ -61,8 +67,9 @@ def run_all(
     out: Path,
     say: Callable[[str], None],
     *,
-    workers: int = 1,
-    program: Sequence[str] = SEC_RL,
+    crew: Crew | None = None,
+    timeout_seconds: float = 3600.0 * RUN_HOURS,
+    program: Sequence[str] = TIED_SEC_RL,
 ) -> dict[str, Path]:
     """Make sure that every run is finished.
 
@@ -73,33 +80,40 @@ def run_all(
         specs: the runs.
         out: folder of all runs of the benchmark.
         say: takes one line of progress per run.
-        workers: runs side by side; the times that such runs report are not to be compared.
+        crew: who runs them; None: one after the other. They share the folder `out`. The times that runs side by side
+            report are not to be compared.
+        timeout_seconds: longest a run may take.
         program: how `sec-rl` is called.
 
     Returns:
         per name its folder.
 
     Raises:
-        BenchmarkError: a run failed; the message ends with the last lines that it printed.
+        BenchmarkError: a run failed, and the message ends with the last lines that it printed; or its workers were
+            lost too often.
     """
     folders = {spec.name: out / spec.name for spec in specs}
     todo = [spec for spec in specs if not _finished(spec, out)]
     say(f"{len(specs) - len(todo)} of {len(specs)} runs are finished already.")
     started = time.monotonic()
-    # Each run is a process of its own; a thread only waits for it.
-    with ThreadPoolExecutor(workers) as pool:
-        futures = {pool.submit(_run, spec, out, program): spec for spec in todo}
+    done = 0
+
+    def tell(job: Job, seconds: float) -> None:
+        nonlocal done
+        done += 1
+        left = (time.monotonic() - started) / done * (len(todo) - done)
+        accuracy = read_result(folders[job.key]).get("test_accuracy")
+        say(f"[{done}/{len(todo)}] {job.key}: {seconds:.0f} s, test accuracy {accuracy}; {_span(left)} left")
+
+    # Whether a worker is a process or Ray's, each run is a process of its own, called as a user would call it.
+    crew = crew or Crew()
+    work = partial(_run, out=out, program=program)
+    jobs = [Job(spec.name, int(spec.options.get("seed", 0)), spec) for spec in todo]
+    with crew.open() as hosts:
         try:
-            for done, future in enumerate(as_completed(futures), 1):
-                spec, seconds = futures[future], future.result()
-                left = (time.monotonic() - started) / done * (len(todo) - done)
-                accuracy = read_result(folders[spec.name]).get("test_accuracy")
-                say(
-                    f"[{done}/{len(todo)}] {spec.name}: {seconds:.0f} s, test accuracy {accuracy}; {_span(left)} left"
-                )
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+            run_jobs(hosts, work, jobs, workers=crew.workers, timeout_seconds=timeout_seconds, on_done=tell)
+        except WorkerLostError as error:
+            raise BenchmarkError(str(error)) from error
     return folders
 
 
@@ -115,7 +129,8 @@ def _finished(spec: RunSpec, out: Path) -> bool:
     return made_with == dict(spec.options) and (out / spec.name / "result.json").is_file()
 
 
-def _run(spec: RunSpec, out: Path, program: Sequence[str]) -> float:
+def _run(job: Job, out: Path, program: Sequence[str]) -> float:
+    spec: RunSpec = job.argument
     folder, stamp = out / spec.name, _stamp(spec, out)
     log = out / "logs" / (spec.name.replace("/", "--") + ".txt")
     for parent in (folder.parent, stamp.parent, log.parent):
@@ -125,12 +140,11 @@ def _run(spec: RunSpec, out: Path, program: Sequence[str]) -> float:
     started = time.monotonic()
     with log.open("w", encoding="utf-8") as stream:
         command = [*program, *spec.arguments(folder), "--overwrite"]
-        ended = subprocess.run(
-            command, stdout=stream, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, check=False
-        )
-    if ended.returncode:
+        with subprocess.Popen(command, stdout=stream, stderr=stream, stdin=subprocess.PIPE) as process:
+            code = process.wait()
+    if code:
         last = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-15:])
-        raise BenchmarkError(f"Run {spec.name!r} ended with code {ended.returncode}; it printed:\n{last}")
+        raise BenchmarkError(f"Run {spec.name!r} ended with code {code}; it printed:\n{last}")
     read_result(folder)
     aside = stamp.with_suffix(".new")
     aside.write_text(json.dumps(dict(spec.options), indent=1), encoding="utf-8")

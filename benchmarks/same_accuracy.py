@@ -170,7 +170,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         runs_of="controlled_run",
         arguments=arguments,
     )
-    run_all(specs(options, ("dense", ARTEFACT)), options.out, say, workers=options.workers)
+    run_all(specs(options, ("dense", ARTEFACT)), options.out, say, crew=options.crew)
     cases = [(task, seed) for task in options.tasks for seed in options.seeds]
     # Each in a process of its own, as many side by side as training runs.
     context = multiprocessing.get_context("spawn")

@@ -18,6 +18,7 @@ from benchmarks.options import parse_options
 from benchmarks.runs import BenchmarkError, RunSpec, read_result, run_all
 from benchmarks.writing import markdown_table, write_results
 from sec_rl.errors import InputError
+from tests.processes import is_running, wait_until
 
 # Stands in for `sec-rl`: writes what a finished run leaves, counts its calls, fails when told so.
 FAKE = """
@@ -33,6 +34,17 @@ calls.write_text(calls.read_text() + "x" if calls.exists() else "x")
 (folder / "result.json").write_text(json.dumps({"source": "measured", "test_accuracy": 0.9}))
 """
 PROGRAM = (sys.executable, "-c", FAKE)
+# The first time, kills the worker that started it, and lives on unless it is tied to it.
+DEADLY = """
+import os, pathlib, signal, sys, time
+from sec_rl.workers.tie import end_with_parent
+end_with_parent()
+note = pathlib.Path(sys.argv[-2]).parent / "pid"
+if not note.exists():
+    note.write_text(str(os.getpid()))
+    os.kill(os.getppid(), signal.SIGKILL)
+    time.sleep(600)
+"""
 
 
 def _ignore(_line: str) -> None:
@@ -65,6 +77,14 @@ def test_a_failed_run_shows_what_it_printed_and_counts_as_unfinished(tmp_path: P
     said: list[str] = []
     run_all([RunSpec("r", {"task": "a"})], tmp_path, said.append, program=PROGRAM)
     assert said[0] == "0 of 1 runs are finished already."
+
+
+def test_a_run_whose_worker_dies_is_run_again_and_the_first_one_ends(tmp_path: Path) -> None:
+    spec = RunSpec("r", {"task": "a"})
+    folder = run_all([spec], tmp_path, _ignore, program=(sys.executable, "-c", DEADLY + FAKE))["r"]
+    assert (folder / "calls").read_text() == "x"
+    pid = int((tmp_path / "pid").read_text())
+    assert wait_until(lambda: not is_running(pid), 10.0)
 
 
 def test_simulated_results_are_refused(tmp_path: Path) -> None:

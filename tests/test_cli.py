@@ -148,7 +148,8 @@ def test_help_loads_nothing_heavy() -> None:
     [
         (("--backend", "bert"), "needs --task"),
         (("--task", "sms-spam"), "the simulator draws its tasks"),
-        (("--passes", "100"), "the simulator draws its budgets"),
+        (("--passes", "100"), "--passes is for the real runs of the backend 'bert'"),
+        (("--ray-address", "local"), "--ray-address is for the real runs of the backend 'bert'"),
         (("--backend", "bert", "--task", "sms-spam"), "start from a policy"),
     ],
 )

@@ -170,6 +170,7 @@ def main() -> int:
         passes=None,
         threads=1,
         workers=1,
+        ray_address=None,
         quick=found.quick,
         command="python -m benchmarks.faults" + (" --quick" if found.quick else "") + flags,
     )

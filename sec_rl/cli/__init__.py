@@ -273,6 +273,8 @@ def collect(
     policy: Path | None = None,
     workers: int = 1,
     threads: int = 1,
+    ray_address: str | None = None,
+    timeout_minutes: float = 60.0,
     seed: int = 0,
     quick: bool = False,
     quiet: bool = False,
@@ -294,9 +296,13 @@ def collect(
     policy
         Policy of an earlier round; it drives the episodes that the plan has for it.
     workers
-        Processes that record side by side.
+        Workers that record side by side: processes of this machine, or of a Ray cluster.
     threads
         Threads of each.
+    ray_address
+        Address of a Ray cluster to record on, or `local` to start one on this machine; needs the extra `ray`.
+    timeout_minutes
+        An episode that takes longer hangs: another worker records it again, as when its worker dies.
     seed
         Decides which episodes are recorded.
     quick
@@ -316,6 +322,8 @@ def collect(
         encoder=encoder,
         workers=workers,
         threads=threads,
+        ray_address=ray_address,
+        timeout_minutes=timeout_minutes,
         seed=seed,
         policy=policy,
         on_episode=printer.episode,
@@ -383,6 +391,9 @@ def train(
     task: str | None = None,
     passes: int | None = None,
     policy: Path | None = None,
+    workers: int | None = None,
+    threads: int | None = None,
+    ray_address: str | None = None,
     resume: bool = False,
     overwrite: bool = False,
     seed: int = 0,
@@ -411,6 +422,13 @@ def train(
         Example passes of each real run, with the backend `bert` only; by default 4,000, about a minute.
     policy
         Policy to go on from, instead of a cloned schedule.
+    workers
+        With the backend `bert` only: workers that share its five runs side by side; by default 1.
+    threads
+        With the backend `bert` only: threads of each; by default 1.
+    ray_address
+        With the backend `bert` only: address of a Ray cluster, or `local` to start one on this machine; needs the
+        extra `ray`. Without it, workers are processes of this machine.
     resume
         Go on with a training that was interrupted, bit for bit.
     overwrite
@@ -426,7 +444,7 @@ def train(
     from sec_rl.agents.training_plan import QUICK_REAL_STEPS, QUICK_STEPS
     from sec_rl.cli.printing import TrainingPrinter
 
-    real = _real_task(backend, task, passes)
+    real = _real_task(backend, task, passes=passes, workers=workers, threads=threads, ray_address=ray_address)
     if quick and steps is None:
         steps = QUICK_REAL_STEPS if real else QUICK_STEPS
     if quick and real and passes is None:
@@ -440,6 +458,9 @@ def train(
         task=real,
         passes=passes,
         start=policy,
+        workers=1 if workers is None else workers,
+        threads=1 if threads is None else threads,
+        ray_address=ray_address,
         resume=resume,
         overwrite=overwrite,
         seed=seed,
@@ -448,13 +469,16 @@ def train(
     printer.done(out, learned.scores)
 
 
-def _real_task(backend: str, task: str | None, passes: int | None) -> str | None:
+def _real_task(backend: str, task: str | None, **only_real: object) -> str | None:
     if backend == "bert" and task is None:
         raise InputError("The backend 'bert' trains for real and needs --task.")
     if backend == "simulator" and task is not None:
         raise InputError("--task is what the backend 'bert' trains on; the simulator draws its tasks.")
-    if backend == "simulator" and passes is not None:
-        raise InputError("--passes is what each run of the backend 'bert' takes; the simulator draws its budgets.")
+    for name, value in only_real.items():
+        if backend == "simulator" and value is not None:
+            raise InputError(
+                f"--{name.replace('_', '-')} is for the real runs of the backend 'bert'; the simulator has none."
+            )
     return task
 
 

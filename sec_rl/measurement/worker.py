@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 import sec_rl
 from sec_rl.measurement.errors import MeasurementError
+from sec_rl.workers.threads import thread_variables
 
 _GRACE_SECONDS = 2.0
 
@@ -155,6 +156,4 @@ def _environment(threads: int) -> dict[str, str]:
     checkout = str(Path(sec_rl.__file__).parent.parent)
     inherited = os.environ.get("PYTHONPATH")
     paths = checkout if not inherited else os.pathsep.join([checkout, inherited])
-    # Libraries read these when they are imported, which is before they can be told otherwise.
-    counts = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))
-    return {**os.environ, **counts, "PYTHONPATH": paths, "TOKENIZERS_PARALLELISM": "false"}
+    return {**os.environ, **thread_variables(threads), "PYTHONPATH": paths, "TOKENIZERS_PARALLELISM": "false"}
