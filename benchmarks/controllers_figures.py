@@ -51,7 +51,7 @@ def over_trainings(curves: Mapping[str, Sequence[Estimate]], lines: Sequence[Lin
     for line in lines:
         if line.method in curves:
             continue
-        dash, colour = next(styles)
+        _, colour = next(styles)
         level = interquartile(line.utility).mean
         if line.method == POLICY:
             axes.axhline(level, color=colour, linewidth=2.5, label=f"{POLICY}, 1 training")

@@ -24,19 +24,20 @@ from benchmarks.left_out import PREFERENCES
 from benchmarks.options import Options
 from benchmarks.prepared import prepare
 from benchmarks.runs import RunSpec, read_result, run_all
-from benchmarks.search import SPACE, TPE_START
+from benchmarks.search import TpeSearch
 from benchmarks.worlds import N_SEGMENTS
 from benchmarks.writing import markdown_table
 from sec_rl.agents.baselines import TargetSchedule
 from sec_rl.agents.evaluate import evaluate
 from sec_rl.agents.learn import open_lanes_of
+from sec_rl.agents.policy import load_policy
 from sec_rl.agents.shipped import shipped_traces
 from sec_rl.agents.tuning import COMPRESSION_RATIOS, DATA_RATIOS
 from sec_rl.backends.simulator.model import Simulator, load_simulator
 from sec_rl.envs.utility import utility
 from sec_rl.values import Metrics, Preference
 
-TRAININGS = 5
+TRAININGS, QUICK_TRAININGS = 5, 2
 SEEDS = 3
 POLICY, BEST_FIXED, CUBIC, DENSE, TPE = "policy", "best fixed", "cubic", "dense", "tpe"
 METHODS = (POLICY, BEST_FIXED, CUBIC, TPE)
@@ -151,25 +152,26 @@ def search(
         dense_folder: see `scored`.
         trainings: to spend.
     """
-    import optuna
-
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=TPE_START, multivariate=True)
-    study: Any = optuna.create_study(direction="maximize", sampler=sampler)
-    study.enqueue_trial({"data_ratio": 1.0, "compression_ratio": 0.5})
-    found = []
+    tpe, found = TpeSearch(seed, ("data_ratio", "compression_ratio")), []
     for count in range(trainings):
-        trial = study.ask()
-        data, compression = (trial.suggest_float(key, *SPACE[key]) for key in ("data_ratio", "compression_ratio"))
-        run = spec(options, task, seed, f"tpe-{name}-{count}", cubic(min(data, 1.0), compression))
+        settings = tpe.propose()
+        flags = cubic(min(settings["data_ratio"], 1.0), settings["compression_ratio"])
+        run = spec(options, task, seed, f"tpe-{name}-{count}", flags)
         folder = train([run])[run.name]
         found.append(scored(folder, dense_folder, PREFERENCES[name]))
-        study.tell(trial, found[-1]["measured"])
+        tpe.learn(found[-1]["measured"])
     return found
 
 
 def rows_of(
-    options: Options, task: str, seed: int, policy: Path, fixed: tuple[float, float], train: Train
+    options: Options,
+    task: str,
+    seed: int,
+    policy: Path,
+    version: str,
+    fixed: tuple[float, float],
+    train: Train,
+    trainings: int = TRAININGS,
 ) -> list[dict[str, Any]]:
     """Train all methods on a task with a seed; return a row per preference and method.
 
@@ -178,8 +180,10 @@ def rows_of(
         task: left out of `policy` and `fixed`.
         seed: of the runs.
         policy: folder of the policy.
+        version: tells policies apart that were learned into the same folder.
         fixed: data and compression ratio of the best fixed schedule.
         train: makes sure that runs are finished.
+        trainings: of a search.
     """
     once = {
         DENSE: spec(options, task, seed, DENSE, {"schedule": "dense", "compression-ratio": "0"}),
@@ -191,7 +195,7 @@ def rows_of(
             options,
             task,
             seed,
-            f"policy-{name}",
+            f"policy-{version}-{name}",
             {"schedule": "policy", "policy": str(policy), **preferred(preference)},
         )
         for name, preference in PREFERENCES.items()
@@ -200,7 +204,7 @@ def rows_of(
     dense_folder = folders[once[DENSE].name]
     rows: list[dict[str, Any]] = []
     for name, preference in PREFERENCES.items():
-        found = search(options, task, seed, name, train, dense_folder)
+        found = search(options, task, seed, name, train, dense_folder, trainings)
         best = max(found, key=lambda each: each["measured"])
         one = {POLICY: under_policy[name], BEST_FIXED: once[BEST_FIXED], CUBIC: once[CUBIC]}
         models = {method: scored(folders[run.name], dense_folder, preference) for method, run in one.items()}
@@ -267,9 +271,12 @@ def real_part(options: Options, say: Callable[[str], None]) -> RealPart:
     rows = []
     for task in options.tasks:
         prepared = prepare(task, shipped_traces(), options, say)
+        policy = prepared.folder / "policy"
+        version = load_policy(policy).network.fingerprint()[:8]
         fixed = best_cubic(load_simulator(prepared.folder / "simulator"))
-        for seed in options.seeds[:SEEDS]:
-            rows += rows_of(options, task, seed, prepared.folder / "policy", fixed, train)
+        for seed in options.seeds[: 1 if options.quick else SEEDS]:
+            trainings = QUICK_TRAININGS if options.quick else TRAININGS
+            rows += rows_of(options, task, seed, policy, version, fixed, train, trainings)
     return RealPart(rows, [summary(rows)], judge(rows))
 
 

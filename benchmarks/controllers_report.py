@@ -47,9 +47,7 @@ def lines_of(families: Sequence[Family]) -> list[Line]:
     for method in families[0].outcomes:
         searches, whole = method in families[0].searches, families[0].spent[method].trainings
         for number in [budget for budget in BUDGETS if budget <= whole] if searches else [whole]:
-            utility = [
-                kept(family.outcomes[method], number if searches else 1)[..., UTILITY] for family in families
-            ]
+            utility = [kept(family.outcomes[method], number if searches else 1)[..., UTILITY] for family in families]
             name = f"{method}, {number} training{'s' if number > 1 else ''}" if searches else method
             lines.append(Line(name, method, number, utility))
     return lines
@@ -75,9 +73,7 @@ def judge(lines: Sequence[Line]) -> list[Criterion]:
     policy = _named(lines, POLICY)
     search = _named(lines, TPE, max(BUDGETS))
     gain = interquartile(_ahead(policy, search))
-    criteria = [
-        Criterion(f"policy with one training minus {search.name}, interquartile mean", gain, "at least", 0.0)
-    ]
+    criteria = [Criterion(f"policy with one training minus {search.name}, interquartile mean", gain, "at least", 0.0)]
     for method in [name for name in LEARNED if name != POLICY]:
         found = interquartile(_ahead(policy, _named(lines, method)))
         name = f"policy minus {method}, lower end of the interval of the interquartile mean"
@@ -118,7 +114,7 @@ def method_table(families: Sequence[Family], lines: Sequence[Line]) -> str:
 
 
 def family_table(families: Sequence[Family], lines: Sequence[Line]) -> str:
-    """Return what the policy has ahead in each family, interquartile means."""
+    """Return what the policy has ahead in each family, interquartile means, and how well its judge knows it."""
     policy = _named(lines, POLICY)
     rivals = [_named(lines, PER_PREFERENCE), _named(lines, CUBIC), _named(lines, TPE, max(BUDGETS))]
     rivals += [_named(lines, name) for name in LEARNED if name != POLICY]
@@ -126,7 +122,11 @@ def family_table(families: Sequence[Family], lines: Sequence[Line]) -> str:
         [family.name, *(interquartile([_ahead(policy, rival)[index]]).text(_DIGITS) for rival in rivals)]
         for index, family in enumerate(families)
     ]
-    return markdown_table(["policy ahead of", *(rival.name for rival in rivals)], rows)
+    for family, row in zip(families, rows, strict=True):
+        error = family.judge.get("half_error_points")
+        row.append("" if error is None else f"{error:.1f}")
+    header = ["policy ahead of", *(rival.name for rival in rivals), "judge's error on unseen episodes, points"]
+    return markdown_table(header, rows)
 
 
 def fronts(families: Sequence[Family]) -> dict[str, list[float | None]]:

@@ -24,6 +24,7 @@ from sec_rl.agents.shipped import shipped_traces
 from sec_rl.agents.traces import read_traces, without
 from sec_rl.agents.training_plan import QUICK_STEPS
 from sec_rl.backends.simulator.model import DESCRIPTION, Simulator, load_simulator
+from sec_rl.errors import InputError
 
 # Trainings of every policy, from seeds of their own; worlds take turns with them.
 LEARNERS = 3
@@ -77,6 +78,7 @@ def play_family(task: str, options: Options, say: Callable[[str], None]) -> Fami
     worlds = [judge.world(seed) for seed in options.seeds]
     prepared = prepare(task, shipped_traces(), options, say)
     simulator = load_simulator(prepared.folder / "simulator")
+    _check_left_out(name, simulator, prepared)
     learners = 1 if options.quick else LEARNERS
     learned = {
         recipe: [_learned(recipe, seed, simulator, prepared, options, say) for seed in range(learners)]
@@ -125,6 +127,22 @@ def play_family(task: str, options: Options, say: Callable[[str], None]) -> Fami
             segments[count] = (pair[0], pair[1])
     searching = frozenset(method for method, each in opponents.items() if each.searches)
     return Family(name, worlds, outcomes, spent, searching, ablations, segments, judge.simulator.about)
+
+
+def _check_left_out(family: str, simulator: Simulator, prepared: Prepared) -> None:
+    """Refuse what was put into the folder from elsewhere and knows the family.
+
+    Raises:
+        InputError: simulator or policy was made with it.
+    """
+    policy = load_policy(prepared.folder / "policy").provenance
+    made_with = {"simulator": simulator.about, "policy": policy.get("simulator", {})}
+    for what, about in made_with.items():
+        if family in about["families"]:
+            raise InputError(
+                f"The {what} in {str(prepared.folder)!r} was made with episodes of {family!r}, which is to be left "
+                "out; remove the folder."
+            )
 
 
 def _learned(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -80,7 +80,7 @@ def searches(trainings: int = max(BUDGETS)) -> dict[str, Opponent]:
     return found | populations
 
 
-def planners(model: Simulator) -> Mapping[str, Opponent]:
+def planners(model: Simulator) -> dict[str, Opponent]:
     """Return greedy control with a model; one dense training describes the task to it."""
     return {
         f"greedy, {horizon} segment{'s' if horizon > 1 else ''} ahead": Opponent(

@@ -5,8 +5,9 @@ the best fifth (exploit by truncation selection, sec. 4.1.1 there) and changes t
 1.2, or drawn anew with probability 0.25), so that one budget of passes per member finds a whole schedule.
 
 `ray.tune.schedulers.PopulationBasedTraining` is the well-kept implementation, and its rule and defaults are what is
-written here. It drives trials that are actors in processes of their own and exchange checkpoints on disk; here a trial
-is a row of an array that trains in microseconds, and there are thousands of populations. The rule is twenty lines.
+written here. It drives trials that are actors in processes of their own and exchange checkpoints on disk; here a
+trial is a row of an array that trains in microseconds, and there are thousands of populations. The rule is twenty
+lines.
 """
 
 from __future__ import annotations
@@ -29,8 +30,9 @@ _LUCK = "_noise"
 def explore(settings: dict[str, float], generator: np.random.Generator) -> dict[str, float]:
     """Return changed settings, within `SPACE`."""
     fresh = draw_settings(generator)
-    moved = {name: float(np.clip(value * generator.choice(FACTORS), *SPACE[name])) for name, value in settings.items()}
-    return {name: fresh[name] if generator.random() < RESAMPLE else moved[name] for name in SPACE}
+    moved = {name: value * generator.choice(FACTORS) for name, value in settings.items()}
+    chosen = {name: fresh[name] if generator.random() < RESAMPLE else moved[name] for name in SPACE}
+    return {name: float(np.clip(value, *SPACE[name])) for name, value in chosen.items()}
 
 
 def takeovers(scores: NDArray[np.float64], generator: np.random.Generator) -> list[tuple[int, int]]:
@@ -70,11 +72,11 @@ def train_population(world: World, size: int) -> Outcomes:
     n = len(world.preferences)
     env = world.lanes(0, copies=size)
     members = [draw_settings(generator) for _ in range(env.num_envs)]
-    observations, utility = np.asarray(env.reset()), np.zeros(env.num_envs)
+    observations, utility = env.reset(), np.zeros(env.num_envs)
     for segment in range(1, world.n_segments + 1):
         actions = LaneSchedules([schedule_of(each) for each in members]).act(observations)
-        observations, rewards, _, _ = env.step(actions)
-        utility += rewards
+        following, rewards, _, _ = env.step(actions)
+        observations, utility = np.array(following, np.float32), utility + rewards
         if segment % INTERVAL or segment == world.n_segments:
             continue
         pairs = [
@@ -89,4 +91,5 @@ def train_population(world: World, size: int) -> Outcomes:
             members[worst] = explore(members[best], generator)
     ended = world.outcomes(env).reshape(n, size, -1)
     best = ended[:, :, MEASURED].argmax(axis=1)
-    return ended[np.arange(n), best][:, None]
+    chosen: Outcomes = ended[np.arange(n), best][:, None]
+    return chosen

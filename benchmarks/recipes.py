@@ -68,7 +68,7 @@ class Recipe:
     Attributes:
         rule: key of `RULES`.
         hidden: entries of the observation that always show what the default preference, or no change, would.
-        randomised: draw tasks between the recorded ones and a sensitivity for each; else the recorded ones as they are.
+        randomised: draw tasks between the recorded ones, and a sensitivity; else the recorded ones as they are.
         episodes: recorded episodes that the simulator is fitted to; None: all.
         algorithm: key of `sec_rl.agents.learners.algorithms.ALGORITHMS`.
         cloned: start as the clone of a schedule; else with random weights.

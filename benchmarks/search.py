@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.worlds import MEASURED, Outcomes, World, controller_seed
+from benchmarks.worlds import MEASURED, Outcomes, World
 from sec_rl.agents.baselines import TargetSchedule
 
 # Settings by name, each a number in a range. Above 1 the data ratio is 1: all labels at once is a corner that no
@@ -25,7 +25,7 @@ SPACE: Mapping[str, tuple[float, float]] = {
     "follows_targets": (0.0, 1.0),
 }
 # Trainings before TPE models anything; its default of 10 would make half of 20 trainings random.
-TPE_START = 5
+TPE_START = 3
 
 
 def schedule_of(settings: Mapping[str, float]) -> TargetSchedule:
@@ -80,30 +80,30 @@ class TpeSearch:
 
     Args:
         seed: of the sampler.
+        names: settings of `SPACE` to search over.
     """
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, names: Sequence[str] = tuple(SPACE)) -> None:
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=TPE_START, multivariate=True)
         self._study: Any = optuna.create_study(direction="maximize", sampler=sampler)
         usual = TargetSchedule()
-        share = (usual.pruning_end - usual.pruning_start) / (1.0 - usual.pruning_start)
-        self._study.enqueue_trial(
-            {
-                "data_ratio": usual.data_ratio,
-                "compression_ratio": usual.compression_ratio,
-                "pruning_start": usual.pruning_start,
-                "pruning_share": share,
-                "follows_targets": 0.0,
-            }
-        )
+        first = {
+            "data_ratio": usual.data_ratio,
+            "compression_ratio": usual.compression_ratio,
+            "pruning_start": usual.pruning_start,
+            "pruning_share": (usual.pruning_end - usual.pruning_start) / (1.0 - usual.pruning_start),
+            "follows_targets": 0.0,
+        }
+        self._names = names
+        self._study.enqueue_trial({name: first[name] for name in names})
 
     def propose(self) -> dict[str, float]:
         """Return the settings that the sampler expects most of."""
         self._trial = self._study.ask()
-        return {name: float(self._trial.suggest_float(name, *bounds)) for name, bounds in SPACE.items()}
+        return {name: float(self._trial.suggest_float(name, *SPACE[name])) for name in self._names}
 
     def learn(self, utility: float) -> None:
         """Tell the sampler."""
@@ -149,5 +149,3 @@ def search(world: World, new: Callable[[int], Search], trainings: int) -> Outcom
             each.learn(float(outcome[MEASURED]))
         found.append(ended)
     return np.stack(found, axis=1)
-
-

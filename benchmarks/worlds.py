@@ -12,7 +12,8 @@ What learned had a simulator without the task's family. The judge is another sim
 
 A world is one recorded setting of the family (task, pool, budget) and one member of the judge's ensemble. It stays
 the same for all trainings that a search spends in it, and for every controller; validation noise and the luck of a
-training are drawn anew for each training, the same for every method. So a search can learn what the task is like, and cannot see its truth.
+training are drawn anew for each training, and are the same for every method. So a search can learn what the task is
+like, and cannot see its truth.
 """
 
 from __future__ import annotations
@@ -26,13 +27,13 @@ from numpy.typing import NDArray
 
 from sec_rl.agents.calibrate import cost_curves
 from sec_rl.agents.evaluate import play
-from sec_rl.agents.fit_dynamics import fit_ensemble, fit_sensitivity
+from sec_rl.agents.fit_dynamics import fit_ensemble, fit_sensitivity, free_run
 from sec_rl.agents.fit_noise import fit_noise
 from sec_rl.agents.lanes import LaneController
 from sec_rl.agents.record import FINAL_ROWS
 from sec_rl.agents.recorded_tasks import recorded_tasks
 from sec_rl.agents.simulated_lanes import SimulatorVecEnv
-from sec_rl.agents.trace_batch import trace_batch
+from sec_rl.agents.trace_batch import TraceBatch, trace_batch
 from sec_rl.backends.simulator.model import Noise, Simulator
 from sec_rl.envs.batch import PreferenceBatch
 from sec_rl.envs.utility import utility_terms_batch
@@ -217,9 +218,26 @@ def open_judge(table: pd.DataFrame, family: str, kind: str, *, quick: bool = Fal
         ensemble = fit_ensemble(everything, n_members=members, epochs=epochs, seed=seed)
         ensemble = replace(ensemble, effect=ensemble.effect * fit_sensitivity(ensemble, own))
     curves = cost_curves(own_rows)
-    about = {"episodes": len(own), "families": [family], "judge": kind}
+    about = {
+        "episodes": len(own),
+        "families": [family],
+        "judge": kind,
+        "half_error_points": _half_error(own, members, epochs, seed) if kind == "own" else None,
+    }
     ends = own_rows[own_rows["segment"] == own_rows["n_segments"]]
     return Judge(
         Simulator(ensemble, fit_noise(ensemble, own), curves, tasks, names, about),
         float((ends["seconds"] / ends["example_passes"]).mean()),
     )
+
+
+def _half_error(own: TraceBatch, members: int, epochs: int, seed: int) -> float:
+    """Return the error of the final accuracy on each half of some episodes of a fit to the other half, in points."""
+    order = np.random.default_rng(seed).permutation(len(own))
+    errors = []
+    for half in range(2):
+        known, unknown = own.take(order[half::2]), own.take(order[1 - half :: 2])
+        free = free_run(fit_ensemble(known, n_members=members, epochs=epochs, seed=seed), unknown).mean(axis=0)
+        gaps = np.abs(free[np.arange(len(unknown)), unknown.last, 0] - unknown.final)
+        errors.append(100.0 * gaps * (1.0 - unknown.tasks.majority))
+    return float(np.concatenate(errors).mean())
