@@ -35,6 +35,7 @@ from benchmarks.options import Options, parse_options
 from benchmarks.spent import WORST_DROP
 from benchmarks.worlds import N_SEGMENTS, PREFERENCES
 from benchmarks.writing import write_results
+from sec_rl.errors import InputError
 
 NAME = "controllers"
 TASKS = ("sst2", "trec6", "mrpc", "clinc150", "snips", "sms-spam")
@@ -63,7 +64,11 @@ def play_all(options: Options) -> list[Family]:
 
 
 def read_options(arguments: Sequence[str] | None = None) -> Options:
-    """Return the options; a smoke test takes the first task only."""
+    """Return the options; a smoke test takes the first task only.
+
+    Raises:
+        InputError: there is one seed only, or see `parse_options`.
+    """
     options = parse_options(
         NAME,
         "Learned control against searches, schedules and one lever at a time, on left-out tasks.",
@@ -74,6 +79,8 @@ def read_options(arguments: Sequence[str] | None = None) -> Options:
         trains_with=REAL,
         arguments=arguments,
     )
+    if len(options.seeds) < 2:
+        raise InputError("An interval needs two worlds of each family at least: give two --seeds or more.")
     if SHARED in options.switches:
         options = replace(options, name=f"{options.name}-{SHARED}")
     return replace(options, tasks=options.tasks[:1]) if options.quick else options

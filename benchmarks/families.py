@@ -91,8 +91,7 @@ def play_family(task: str, options: Options, say: Callable[[str], None]) -> Fami
     }
     opponents |= schedules(TargetSchedule(**prepared.fixed), preferred) | searches() | planners(simulator)
     about = {
-        "judge": kind,
-        "quick": options.quick,
+        "judge": dict(judge.simulator.about),
         "episodes": simulator.about["sha256"],
         "policies": {recipe: [_fingerprint(each) for each in controllers] for recipe, controllers in learned.items()},
     }

@@ -46,9 +46,14 @@ def improvement(ours: Sequence[Values], theirs: Sequence[Values]) -> Estimate:
 
 
 def lower_end(found: Estimate) -> Estimate:
-    """Return the lower end of an interval as an estimate of its own: what has to be above 0 to exclude it."""
-    low = found.mean if found.low is None else found.low
-    return Estimate(low, None, None, (low,))
+    """Return the lower end of an interval as an estimate of its own: what has to be above 0 to exclude it.
+
+    Raises:
+        InputError: there is no interval.
+    """
+    if found.low is None:
+        raise InputError("One world per family gives no interval; there must be two seeds at least.")
+    return Estimate(found.low, None, None, (found.low,))
 
 
 def _estimate(values: Sequence[Values], statistic: Callable[[Values], Any]) -> Estimate:

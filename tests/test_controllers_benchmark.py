@@ -129,8 +129,9 @@ def test_interquartile_means_ignore_tails_and_resample_whole_worlds() -> None:
     assert often.low == pytest.approx(once.low, abs=0.1)
     assert often.high == pytest.approx(once.high, abs=0.1)
     assert improvement([np.array([[1.0, 2.0]])], [np.array([[0.0, 2.0]])]).mean == 0.75
-    # Without an interval nothing excludes zero but the value itself.
     assert lower_end(once).mean == once.low
+    with pytest.raises(InputError, match="two seeds"):
+        lower_end(interquartile([one[:1]]))
 
 
 def test_trainings_share_their_world_and_not_their_luck(judged: Judge, world: World) -> None:
@@ -328,6 +329,8 @@ def test_options_need_no_tasks_unless_something_is_trained(tmp_path: Path, monke
     assert (options.tasks, options.seeds) == (("sst2",), (0, 1, 2, 3))
     assert options.name == "controllers-shared-judge"
     assert len(read_options([]).seeds) == 30
+    with pytest.raises(InputError, match="two --seeds"):
+        read_options(["--seeds", "0"])
     with pytest.raises(InputError, match="--tasks-root"):
         read_options(["--real"])
     (tmp_path / "mrpc").mkdir()
