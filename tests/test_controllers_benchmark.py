@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from benchmarks import controllers_real
+from benchmarks import controllers_real, recipes
 from benchmarks.controllers import SWITCHES, read_options
 from benchmarks.controllers_report import Line, judge, lines_of, method_table, overtaken_after
 from benchmarks.families import Family, play_family
@@ -40,13 +41,16 @@ from benchmarks.search import SPACE, RandomSearch, TpeSearch, draw_settings, sch
 from benchmarks.spent import curve, front_points, hypervolume, hypervolumes, kept, overtakes, spend
 from benchmarks.stratified import improvement, interquartile, lower_end
 from benchmarks.worlds import ACCURACY, LABELS, MEASURED, N_OUTCOMES, PREFERENCES, UTILITY, Judge, World, open_judge
+from sec_rl.agents import train as training
 from sec_rl.agents.baselines import TargetSchedule
 from sec_rl.agents.evaluate import play
 from sec_rl.agents.network import HIDDEN, Network
+from sec_rl.agents.policy import Policy
 from sec_rl.agents.shipped import shipped_policy, shipped_simulator, shipped_traces
 from sec_rl.agents.simulated_lanes import SimulatorVecEnv
 from sec_rl.agents.traces import read_traces, without
-from sec_rl.agents.tuning import PreferredSchedule
+from sec_rl.agents.training_plan import TrainingPlan
+from sec_rl.agents.tuning import PreferredSchedule, tune_fixed
 from sec_rl.backends.simulator.model import load_simulator
 from sec_rl.envs.observation import OBSERVATION_NAMES
 from sec_rl.errors import InputError
@@ -201,8 +205,6 @@ def random_policy() -> Network:
 
 
 def test_hidden_entries_decide_nothing_and_lanes_do_as_controllers_do(world: World) -> None:
-    from sec_rl.agents.policy import Policy
-
     policy = Policy(random_policy())
     recipe = replace(ABLATIONS["without the preference"], rule="data only")
     observations = np.random.default_rng(0).uniform(0.0, 1.0, (4, len(OBSERVATION_NAMES))).astype(np.float32)
@@ -468,3 +470,23 @@ def test_a_folder_that_knows_the_family_is_refused(tmp_path: Path) -> None:
     options = read_options(["--quick", "--tasks", "movie-reviews", "--out", str(tmp_path)])
     with pytest.raises(InputError, match=r"The simulator in .* was made with episodes of 'movie-reviews'"):
         play_family("movie-reviews", options, lambda _: None)
+
+
+@pytest.mark.parametrize("name", ["SAC", "cross-entropy", "without cloning", "without domain randomisation"])
+def test_ablations_learn_what_they_say(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recipes, "TrainingPlan", partial(TrainingPlan, lanes=64, evaluate_every=64, episodes=8))
+    monkeypatch.setattr(training, "tune_fixed", partial(tune_fixed, episodes=4))
+    monkeypatch.setattr(training, "_FINAL_EPISODES", 8)
+    monkeypatch.setattr(training, "_SHOWN_EPISODES", 64)
+    simulator, like = load_simulator(shipped_simulator()), Policy(random_policy())
+    recipe = ABLATIONS[name]
+    learned = recipes.learn_recipe(recipe, simulator, tmp_path / "p", like, steps=64, seed=0)
+    policy: Any = learned.policy
+    assert policy.provenance["algorithm"] == recipe.algorithm
+    assert policy.provenance["recipe"]["cloned"] == recipe.cloned
+    assert policy.network.squash == ("tanh" if name == "SAC" else "clip")
+    observations = np.random.default_rng(0).uniform(0.0, 1.0, (64, len(OBSERVATION_NAMES))).astype(np.float32)
+    # A clone of a schedule acts; random weights hardly do yet.
+    assert (np.abs(learned.act(observations)).mean() > 0.2) == recipe.cloned
+    again = recipes.learn_recipe(recipe, simulator, tmp_path / "p", like, steps=64, seed=0)
+    np.testing.assert_array_equal(again.act(observations), learned.act(observations))
