@@ -137,7 +137,7 @@ def _check_left_out(family: str, simulator: Simulator, prepared: Prepared) -> No
     policy = load_policy(prepared.folder / "policy").provenance
     made_with = {"simulator": simulator.about, "policy": policy.get("simulator", {})}
     for what, about in made_with.items():
-        if family in about["families"]:
+        if family in (about.get("families") or ()):
             raise InputError(
                 f"The {what} in {str(prepared.folder)!r} was made with episodes of {family!r}, which is to be left "
                 "out; remove the folder."
