@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from benchmarks.controllers_report import Line
@@ -16,6 +17,7 @@ from benchmarks.recipes import POLICY
 from benchmarks.stratified import interquartile
 
 _STYLES = list(itertools.product(("-", "--", ":"), [f"C{index}" for index in range(10)]))
+_MARKERS = {"-": "D", "--": "s", ":": "^"}
 # Of all gains, what the horizontal axis leaves out on either side.
 _TAIL = 0.02
 
@@ -51,12 +53,13 @@ def over_trainings(curves: Mapping[str, Sequence[Estimate]], lines: Sequence[Lin
     for line in lines:
         if line.method in curves:
             continue
-        _, colour = next(styles)
+        dash, colour = next(styles)
         level = interquartile(line.utility).mean
         if line.method == POLICY:
             axes.axhline(level, color=colour, linewidth=2.5, label=f"{POLICY}, 1 training")
         else:
-            axes.plot([line.trainings], [level], "D", color=colour, markersize=5, label=line.name)
+            axes.plot([line.trainings], [level], _MARKERS[dash], color=colour, markersize=6, label=line.name)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("trainings spent on the task for one preference")
     axes.set_ylabel("final utility, interquartile mean")
     axes.grid(visible=True, alpha=0.3)

@@ -118,10 +118,15 @@ def test_hypervolume_by_hand() -> None:
     # Two boxes of 1/16 and 3/64 that share 1/32; a dominated and an unreachable point add nothing.
     points = np.array([[0.5, 0.5, 0.5, 0.5], [0.25, 0.75, 0.5, 0.5], [0.9, 0.9, 0.9, 0.9], [-5.0, 0.0, 0.0, 1.1]])
     assert hypervolume(points) == pytest.approx(1 / 16 + 3 / 64 - 1 / 32)
-    # Nothing lost, half of the opened bytes and of the latency, a quarter of the labels: all of one axis is won.
+    # Nothing lost, half of the opened bytes and of the latency, a quarter of the labels; the second is 5 points above
+    # dense, half as much again as there was to lose.
     model = np.array([[[0.0, 0.0, 0.9, 0.1, 0.5, 0.25], [0.0, 0.0, 0.95, 0.1, 0.5, 0.25]]])
-    assert front_points(model, 0.9, 0.2)[0].tolist() == pytest.approx([0.0, 0.5, 0.5, 0.25])
-    assert hypervolumes(model, 0.9, 0.2, [1, 2, 3]) == [pytest.approx(3 / 16), pytest.approx(4.5 / 16), None]
+    assert front_points(model, 0.9, 0.2)[0].tolist() == pytest.approx([0.0, 0.5 / 1.1, 0.5 / 1.1, 0.25 / 1.1])
+    one = 0.6 * 0.6 * 0.85 / 1.1**3
+    assert hypervolumes(model, 0.9, 0.2, [1, 2, 3]) == [pytest.approx(one), pytest.approx(1.5 * one), None]
+    # All labels bought is no reason to count for nothing.
+    model[..., LABELS] = 1.0
+    assert hypervolumes(model, 0.9, 0.2, [1]) == [pytest.approx(0.6 * 0.6 * 0.1 / 1.1**3)]
 
 
 def test_interquartile_means_ignore_tails_and_resample_whole_worlds() -> None:
