@@ -99,7 +99,7 @@ def notes_on(options: Options, families: Sequence[Family]) -> list[str]:
         "every preference; a schedule that does not read the preference could serve all ten with one training.",
         "Passes of other tasks: of the recorded episodes that simulator, policy and tuned schedules rest on.",
         f"Hypervolume: of accuracy, bytes, latency and labels, 1 for a model without any cost, counted from "
-        f"{WORST_DROP:g} of accuracy lost and a tenth more of every cost than dense in int8; the preferences take turns.",
+        f"{WORST_DROP:g} of accuracy lost and a tenth more of every cost than dense in int8; preferences take turns.",
         "Intervals: 95 %, worlds resampled within families, all preferences of a world together.",
     ]
 

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from benchmarks.worlds import ACCURACY, LABELS, LATENCY, MEASURED, SIZE, UTILITY, Outcomes
 
-# The front's reference: this much of accuracy lost against dense, and every cost a tenth above that of the dense model
-# in int8; a model that saves nothing in one cost would count for nothing otherwise, whatever else it saves.
+# The front's reference: this much of accuracy lost against dense, and every cost a tenth above that of the dense
+# model in int8; a model that saves nothing in one cost would count for nothing otherwise, whatever else it saves.
 WORST_DROP, BEYOND = 0.1, 1.1
 
 
