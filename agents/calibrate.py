@@ -69,7 +69,7 @@ def calibrate(
     table = without(read_traces(traces), leave_out)
     tasks, names = recorded_tasks(table)
     batch = trace_batch(table, tasks, names)
-    curves = _curves(table)
+    curves = cost_curves(table)
     members, epochs = (QUICK_MEMBERS, QUICK_EPOCHS) if quick else (MEMBERS, EPOCHS)
     families = sorted(set(batch.families))
     folds = _left_out(batch, families, members, epochs, seed, say) if len(families) > 1 else {}
@@ -189,7 +189,8 @@ def _coverage(ensemble: Ensemble, noise: Noise, batch: TraceBatch) -> dict[str, 
     return found
 
 
-def _curves(table: pd.DataFrame) -> CostCurves:
+def cost_curves(table: pd.DataFrame) -> CostCurves:
+    """Return size and latency over the compression ratio, as the sessions of a table predicted them."""
     return fit_curves(*_costs(table))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import astuple, fields
 from typing import Any
@@ -42,6 +43,10 @@ class SimulatorVecEnv(VecEnv):
         draw: draws tasks; None: mixtures of the recorded ones.
         prefer: draws preferences.
         segments: lengths to draw from.
+
+    Attributes:
+        ended: state of all lanes when an episode last ended in one of them, as it was observed; None before.
+        ended_accuracy: (lanes,) their accuracy then without the noise of the validation sample.
     """
 
     # There is nothing to render; stable-baselines3 asks.
@@ -72,6 +77,8 @@ class SimulatorVecEnv(VecEnv):
         self._infos: list[dict[str, Any]] = [{} for _ in range(n_lanes)]
         self._actions = np.zeros((n_lanes, 2), np.float32)
         self._lanes: SimulatorLanes | None = None
+        self.ended: StateBatch | None = None
+        self.ended_accuracy = np.zeros(n_lanes)
 
     def reset(self) -> NDArray[np.float32]:
         """Start an episode in every lane."""
@@ -112,6 +119,8 @@ class SimulatorVecEnv(VecEnv):
         observation = encode_batch(state, self._encoded)
         infos = self._infos
         if done.any():
+            # Copied: opening writes into the arrays of the state.
+            self.ended, self.ended_accuracy = copy.deepcopy(state), lanes.true_accuracy
             infos = list(infos)
             ended = np.flatnonzero(done)
             for lane in ended:

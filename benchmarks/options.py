@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +34,7 @@ class Options:
         ray_address: of the Ray cluster on which they run; None: processes of this machine.
         quick: whether this is a smoke test.
         command: the command line that repeats the benchmark, free of this machine's paths.
+        switches: the benchmark's own switches that were given.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Options:
     ray_address: str | None
     quick: bool
     command: str
+    switches: frozenset[str] = frozenset()
 
     @property
     def threads_per_run(self) -> int:
@@ -71,6 +73,10 @@ def parse_options(
     *,
     tasks: Sequence[str],
     runs_of: str | None = None,
+    seeds: Sequence[int] = (0, 1, 2),
+    quick_seeds: int = 1,
+    switches: Mapping[str, str] | None = None,
+    trains_with: str | None = None,
     arguments: Sequence[str] | None = None,
 ) -> Options:
     """Read the options from the command line.
@@ -80,6 +86,11 @@ def parse_options(
         description: first line of its help.
         tasks: the tasks it runs unless `--tasks` names others; none: it needs no folder of tasks.
         runs_of: the benchmark whose runs it shares; None: it has its own.
+        seeds: unless `--seeds` names others.
+        quick_seeds: how many of them a smoke test takes.
+        switches: flags of this benchmark alone, without their dashes, and what each does.
+        trains_with: the switch without which nothing is trained, so that no folder of tasks is needed; None: tasks
+            are always trained on.
         arguments: the command line; None: the process's own.
 
     Raises:
@@ -95,7 +106,7 @@ def parse_options(
     parser.add_argument("--encoder", default="minilm-l6")
     parser.add_argument("--out", type=Path, help="folder of the runs; finished ones are reused")
     parser.add_argument("--results", type=Path, help=f"folder of the tables; default: {RESULTS}")
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--seeds", nargs="+", type=int, default=list(seeds))
     parser.add_argument("--passes", type=int, help="example passes of each run")
     parser.add_argument("--threads", type=int, default=usable_cores())
     parser.add_argument("--workers", type=int, default=1, help="training runs side by side, sharing the threads")
@@ -103,22 +114,27 @@ def parse_options(
     parser.add_argument(
         "--quick", action="store_true", help=f"one seed, {QUICK_PASSES} passes, tables beside the runs: a smoke test"
     )
+    for switch, does in (switches or {}).items():
+        parser.add_argument(f"--{switch}", action="store_true", help=does)
     found = parser.parse_args(arguments)
+    given = frozenset(switch for switch in switches or {} if getattr(found, switch.replace("-", "_")))
+    trains = bool(found.tasks) and (trains_with is None or trains_with in given)
     out = found.out or Path("runs/benchmarks") / ((runs_of or name) + ("-quick" if found.quick else ""))
     return Options(
         name=name if found.encoder == "minilm-l6" else f"{name}-{Path(found.encoder).name}",
-        tasks_root=_tasks_root(found.tasks_root, found.tasks) if found.tasks else Path(),
+        tasks_root=_tasks_root(found.tasks_root, found.tasks) if trains else Path(),
         tasks=tuple(found.tasks),
         encoder=found.encoder,
         out=out,
         results=found.results or (out if found.quick else RESULTS),
-        seeds=tuple(found.seeds[:1] if found.quick else found.seeds),
+        seeds=tuple(found.seeds[:quick_seeds] if found.quick else found.seeds),
         passes=found.passes or (QUICK_PASSES if found.quick else None),
         threads=found.threads,
         workers=found.workers,
         ray_address=found.ray_address,
         quick=found.quick,
-        command=_repeatable(name, found, parser.parse_args([])),
+        command=_repeatable(name, found, parser.parse_args([]), given, trains=trains),
+        switches=given,
     )
 
 
@@ -132,9 +148,11 @@ def _tasks_root(given: Path | None, tasks: Sequence[str]) -> Path:
     return named.resolve()
 
 
-def _repeatable(name: str, found: argparse.Namespace, defaults: argparse.Namespace) -> str:
+def _repeatable(
+    name: str, found: argparse.Namespace, defaults: argparse.Namespace, switches: frozenset[str], *, trains: bool
+) -> str:
     """Return a command line without the folders of this machine."""
-    words = [f"python -m benchmarks.{name}"] + ["--tasks-root $SEC_RL_TASKS"] * bool(found.tasks)
+    words = [f"python -m benchmarks.{name}", *(["--tasks-root $SEC_RL_TASKS"] if trains else [])]
     for key in ("tasks", "encoder", "seeds", "passes", "workers", "quick"):
         value = getattr(found, key)
         if value == getattr(defaults, key):
@@ -145,4 +163,5 @@ def _repeatable(name: str, found: argparse.Namespace, defaults: argparse.Namespa
         elif value is not True:
             flag += f" {Path(value).name if key == 'encoder' else value}"
         words.append(flag)
+    words += [f"--{switch}" for switch in sorted(switches)]
     return " ".join(words)

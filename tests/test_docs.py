@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import re
 import shlex
@@ -59,7 +60,11 @@ def test_every_benchmark_is_there_and_takes_its_options(tmp_path: Path) -> None:
         for task in ("sst2", "trec6", "mrpc"):
             (tmp_path / task).mkdir(exist_ok=True)
         parse_options(
-            words[at].removeprefix("benchmarks."), "", tasks=(), arguments=["--tasks-root", str(tmp_path), *flags]
+            words[at].removeprefix("benchmarks."),
+            "",
+            tasks=(),
+            switches=getattr(importlib.import_module(words[at]), "SWITCHES", None),
+            arguments=["--tasks-root", str(tmp_path), *flags],
         )
     assert {words[-1] for _, words in BENCHMARKS} >= {"benchmarks.controlled_run"}
 

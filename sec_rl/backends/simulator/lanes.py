@@ -121,6 +121,11 @@ class SimulatorLanes:
             new[lanes] = old[lanes]
 
     @property
+    def true_accuracy(self) -> Lanes:
+        """Validation accuracy without the noise of the sample: what the finished model has on all rows."""
+        return accuracy_of(self._state[:, 0], self.tasks)
+
+    @property
     def size_ratio(self) -> Lanes:
         """Artefact bytes over dense fp32 bytes."""
         return self._simulator.curves.size_ratio(self.compression, self.tasks.size_open)
@@ -146,7 +151,7 @@ class SimulatorLanes:
 
     def _observe(self, noise: Lanes) -> None:
         """Turn skills into what validation shows: a sample's accuracy has the noise of its size."""
-        true = accuracy_of(self._state[:, 0], self.tasks)
+        true = self.true_accuracy
         sampled = true + np.sqrt(true * (1.0 - true) / VALIDATION_ROWS) * noise
         self.accuracy = np.clip(sampled, 0.0, 1.0)
         self.loss = loss_of(self._state[:, 1], self.tasks)

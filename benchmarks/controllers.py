@@ -1,0 +1,145 @@
+"""Does the controller earn its keep? One training under a learned policy against everything that could replace it.
+
+For each task its family is left out of recorded episodes, simulator, policy and tuning. Then every method trains
+models of the left-out task for ten fixed preferences, in simulated worlds that were fitted to the family's own
+recorded episodes (`benchmarks.worlds` says why those), and is judged by the utility that its models really have. A
+search pays for every training it makes, those that it throws away included, chooses among them by what a validation
+sample shows, and is judged like everybody else.
+
+With ``--real`` the methods that matter also train for real (`benchmarks.controllers_real`).
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+
+from benchmarks.console import exit_with, say, verdict
+from benchmarks.controllers_figures import over_trainings, profiles, write_figure
+from benchmarks.controllers_report import (
+    ablation_tables,
+    data_of,
+    family_table,
+    front_table,
+    gains_over_dense,
+    judge,
+    learning_curves,
+    lines_of,
+    method_table,
+    overtaken_after,
+)
+from benchmarks.families import ABLATE, LEARNERS, SHARED, Family, family_of, play_family
+from benchmarks.options import Options, parse_options
+from benchmarks.spent import WORST_DROP
+from benchmarks.worlds import N_SEGMENTS, PREFERENCES
+from benchmarks.writing import write_results
+from sec_rl.errors import InputError
+
+NAME = "controllers"
+TASKS = ("sst2", "trec6", "mrpc", "clinc150", "snips", "sms-spam")
+SEEDS, QUICK_SEEDS = range(30), 4
+REAL = "real"
+SWITCHES = {
+    REAL: "train for real as well; needs a folder of tasks",
+    ABLATE: "learn without one thing at a time as well",
+    SHARED: "judge by a simulator fitted to all families instead of the left-out family's own",
+}
+
+
+def _play(task: str, options: Options) -> Family:
+    return play_family(task, options, say)
+
+
+def play_all(options: Options) -> list[Family]:
+    """Return what was played in every left-out family; families are independent and may run side by side."""
+    # Two tasks of one family are one thing to leave out.
+    tasks = list({family_of(task): task for task in options.tasks}.values())
+    if options.workers == 1 or len(tasks) == 1:
+        return [_play(task, options) for task in tasks]
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(options.workers, mp_context=context) as pool:
+        return list(pool.map(_play, tasks, [options] * len(tasks)))
+
+
+def read_options(arguments: Sequence[str] | None = None) -> Options:
+    """Return the options; a smoke test takes the first task only.
+
+    Raises:
+        InputError: there is one seed only, or see `parse_options`.
+    """
+    options = parse_options(
+        NAME,
+        "Learned control against searches, schedules and one lever at a time, on left-out tasks.",
+        tasks=TASKS,
+        seeds=SEEDS,
+        quick_seeds=QUICK_SEEDS,
+        switches=SWITCHES,
+        trains_with=REAL,
+        arguments=arguments,
+    )
+    if len(options.seeds) < 2:
+        raise InputError("An interval needs two worlds of each family at least: give two --seeds or more.")
+    if SHARED in options.switches:
+        options = replace(options, name=f"{options.name}-{SHARED}")
+    return replace(options, tasks=options.tasks[:1]) if options.quick else options
+
+
+def notes_on(options: Options, families: Sequence[Family]) -> list[str]:
+    """Return what has to be known to read the tables."""
+    after = overtaken_after(families)
+    overtaking = "does not overtake it" if after is None else f"overtakes it after {after}"
+    return [
+        f"Simulated: {len(options.seeds)} worlds of each family, {len(PREFERENCES)} preferences, {N_SEGMENTS} "
+        f"segments. Left out in turn: {', '.join(family.name for family in families)}.",
+        f"Policies learned with seeds below {1 if options.quick else LEARNERS}; worlds take turns with them.",
+        f"By the mean over all runs TPE, a training at a time, {overtaking} (the policy's one training).",
+        "Passes: example passes on the left-out task for one model and one preference. A search searches anew for "
+        "every preference; a schedule that does not read the preference could serve all ten with one training.",
+        "Passes of other tasks: of the recorded episodes that simulator, policy and tuned schedules rest on.",
+        f"Hypervolume: of accuracy, bytes, latency and labels, 1 for a model without any cost, counted from "
+        f"{WORST_DROP:g} of accuracy lost and a tenth more of every cost than dense in int8; preferences take turns.",
+        "Intervals: 95 %, worlds resampled within families, all preferences of a world together.",
+    ]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Learn, play, judge, draw and write; returns the exit code (1: a criterion failed)."""
+    options = read_options(arguments)
+    families = play_all(options)
+    lines = lines_of(families)
+    data = data_of(families, lines)
+    criteria = judge(lines)
+    tables = [method_table(families, lines), family_table(families, lines)]
+    spent = {method: each.trainings for method, each in families[0].spent.items()}
+    tables += [front_table(data["hypervolume"]["methods"], spent), *ablation_tables(families)]
+    pictures = {
+        "performance profiles": ("profiles", profiles(gains_over_dense(lines))),
+        "utility against trainings": ("trainings", over_trainings(learning_curves(families), lines)),
+    }
+    for title, (suffix, figure) in pictures.items():
+        file = f"{options.name}-{suffix}.png"
+        write_figure(figure, options.results / file)
+        tables.append(f"![{title}]({file})")
+    if REAL in options.switches:
+        from benchmarks.controllers_real import real_part
+
+        real = real_part(options, say)
+        tables += real.tables
+        criteria += real.criteria
+        data["real"] = real.rows
+    write_results(
+        options,
+        "Learned control against what could replace it",
+        tables=tables,
+        criteria=criteria,
+        notes=notes_on(options, families),
+        over="families, worlds and preferences",
+        data=data,
+    )
+    return verdict(tables[0], criteria)
+
+
+if __name__ == "__main__":
+    exit_with(main)
