@@ -247,17 +247,16 @@ def compare(*runs: Path, out: Path | None = None, seed: int = 0, quiet: bool = F
         Print nothing but errors.
     """
     from sec_rl.cli.printing import print_comparison
+    from sec_rl.report.differences import check_comparable
     from sec_rl.run_folder import read_result, write_atomically
 
-    if not runs:
-        raise InputError("compare needs at least one run folder.")
     results = {str(folder): read_result(folder) for folder in runs}
-    if len({result["source"] for result in results.values()}) > 1:
-        raise InputError("Measured and simulated runs cannot stand in one table.")
+    check_comparable(results)
     if out is not None:
         from sec_rl.report.comparison_page import comparison_page
+        from sec_rl.report.record import read_run
 
-        write_atomically(out, comparison_page(results))
+        write_atomically(out, comparison_page(results, {str(folder): read_run(folder).segments for folder in runs}))
     if not quiet:
         print_comparison(results)
 
