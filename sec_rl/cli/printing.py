@@ -42,6 +42,7 @@ class RunPrinter:
         )
         for note in task.notes:
             self._console.print(f"  {note}", markup=False)
+        self._console.print("opening: loading the encoder, timing this machine's blocks")
 
     def dry_run(self, found: DryRun) -> None:
         """Print what a run would take."""
@@ -67,6 +68,8 @@ class RunPrinter:
             f"removed {metrics.compression_ratio:4.0%}  accuracy {metrics.validation_accuracy:.1%}  "
             f"size {metrics.size_ratio:.3f}  time {metrics.latency_ratio:.2f} of dense int8  {left:.0f} s left"
         )
+        if metrics.segment == metrics.n_segments:
+            self._console.print("closing: exporting int8, scoring the test split, timing both models: half a minute")
 
     def result(self, folder: Path, result: Mapping[str, Any]) -> None:
         """Print the table against the dense model."""
