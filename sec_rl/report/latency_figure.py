@@ -39,7 +39,7 @@ def latency_figures(result: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def _figure(batch: str, words: str, times: Mapping[str, Mapping[str, float]]) -> str:
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(5.0, 1.7), layout="constrained")
+        figure = Figure(figsize=(5.0, 1.8), layout="constrained")
         axes = figure.add_subplot()
         axes.grid(visible=True, axis="x")
         lows = {side: values.get("p05", values["p50"]) for side, values in times.items()}
@@ -49,19 +49,14 @@ def _figure(batch: str, words: str, times: Mapping[str, Mapping[str, float]]) ->
             if "p25" in values:
                 axes.barh(place, values["p75"] - values["p25"], 0.45, values["p25"], color=colour)
             axes.plot(values["p50"], place, "o", color=colour, markersize=7, markeredgecolor=INK)
-            # To the left: the line to the 95th percentile may be long.
+            middle = values["p50"]
             axes.annotate(
-                f"{values['p50']:.3g} ms",
-                (lows[side], place),
-                xytext=(-9, 0),
-                textcoords="offset points",
-                ha="right",
-                va="center",
+                _milliseconds(middle), (middle, place), xytext=(0, 9), textcoords="offset points", ha="center"
             )
         axes.set_yticks(range(len(_SIDES)), [name for name, _ in reversed(_SIDES.values())])
-        axes.set_ylim(-0.7, len(_SIDES) - 0.3)
+        axes.set_ylim(-0.6, len(_SIDES) - 0.3)
         axes.set_xscale("log")
-        axes.set_xlim(min(lows.values()) / 3.0, 1.3 * max(values["p95"] for values in times.values()))
+        axes.set_xlim(min(lows.values()) / 1.6, 1.6 * max(values["p95"] for values in times.values()))
         axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.xaxis.set_minor_formatter(NullFormatter())
@@ -69,3 +64,7 @@ def _figure(batch: str, words: str, times: Mapping[str, Mapping[str, float]]) ->
         axes.spines["left"].set_visible(False)
         axes.set_xlabel(f"latency of {words}, ms (logarithmic)")
         return themed_svg(figure, f"latency-{batch}", f"latency of {words}, dense model and this one")
+
+
+def _milliseconds(value: float) -> str:
+    return f"{value:,.0f} ms" if value >= 100.0 else f"{value:.3g} ms"
