@@ -31,11 +31,10 @@ def test_every_test_that_is_named_is_there() -> None:
 
 
 def _metrics(segment: int) -> Metrics:
-    zeros: dict[str, Any] = dict.fromkeys(("labels_bought", "example_passes"), 0)
-    shares = dict.fromkeys(("label_fraction", "passes_fraction", "size_ratio", "latency_ratio", "seconds"), 0.5)
-    scores = dict.fromkeys(("validation_accuracy", "validation_macro_f1", "validation_loss"), 0.75)
-    ratios = {"data_ratio": 0.3, "compression_ratio": 0.25}
-    return Metrics("measured", segment, 2, 2, **zeros, **shares, **scores, **ratios)
+    values: dict[str, Any] = dict.fromkeys(("labels_bought", "example_passes"), 0)
+    values |= dict.fromkeys(("label_fraction", "passes_fraction", "size_ratio", "latency_ratio", "seconds"), 0.5)
+    values |= dict.fromkeys(("validation_accuracy", "validation_macro_f1", "validation_loss"), 0.75)
+    return Metrics("measured", segment, 2, 2, data_ratio=0.3, compression_ratio=0.25, **values)
 
 
 def test_progress_is_one_plain_line_per_segment(capsys: pytest.CaptureFixture[str]) -> None:

@@ -39,7 +39,7 @@ def latency_figures(result: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def _figure(batch: str, words: str, times: Mapping[str, Mapping[str, float]]) -> str:
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(5.0, 1.8), layout="constrained")
+        figure = Figure(figsize=(5.0, 2.0), layout="constrained")
         axes = figure.add_subplot()
         axes.grid(visible=True, axis="x")
         lows = {side: values.get("p05", values["p50"]) for side, values in times.items()}
@@ -51,7 +51,7 @@ def _figure(batch: str, words: str, times: Mapping[str, Mapping[str, float]]) ->
             axes.plot(values["p50"], place, "o", color=colour, markersize=7, markeredgecolor=INK)
             middle = values["p50"]
             axes.annotate(
-                _milliseconds(middle), (middle, place), xytext=(0, 9), textcoords="offset points", ha="center"
+                _milliseconds(middle), (middle, place), xytext=(0, 12), textcoords="offset points", ha="center"
             )
         axes.set_yticks(range(len(_SIDES)), [name for name, _ in reversed(_SIDES.values())])
         axes.set_ylim(-0.6, len(_SIDES) - 0.3)
