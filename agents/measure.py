@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sec_rl.agents.run import measure_artefact
+from sec_rl.agents.artefact_latency import measure_artefact
 from sec_rl.classifier import read_label_names
 from sec_rl.encoders import resolve_encoder
 from sec_rl.errors import RunFolderError
@@ -50,14 +50,15 @@ def measure(folder: Path, *, threads: int | None = None) -> tuple[Path, dict[str
     )
     labels = read_label_names(folder / "model")
     encoder = resolve_encoder(result["encoder"])
-    latency, dense, spread = measure_artefact(folder, encoder, len(labels), settings)
+    clock = measure_artefact(folder, encoder, len(labels), settings)
     now = datetime.now(UTC)
     measured = {
         "date": now.isoformat(timespec="seconds"),
-        "latency_ms": latency,
-        "dense": {"latency_ms": dense, "size_bytes": result["dense"]["size_bytes"]},
+        "latency_ms": clock.artefact,
+        "latency_quantiles_ms": clock.quantiles,
+        "dense": {"latency_ms": clock.dense, "size_bytes": result["dense"]["size_bytes"]},
         "size_bytes": (folder / "model" / "model.onnx").stat().st_size,
-        "latency_settings": asdict(settings) | {"spread": spread},
+        "latency_settings": asdict(settings) | {"spread": clock.spread},
         "machine": describe_machine(settings.threads),
     }
     path = folder / "measurements" / f"{now:%Y%m%dT%H%M%S}.json"

@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from sec_rl.agents.configured import OnTask
+from sec_rl.agents.replay_config import replay_config
 from sec_rl.agents.run import OnSegment, run
-from sec_rl.config import RunConfig
-from sec_rl.values import Preference
 
 
 def replay(
@@ -78,22 +77,3 @@ def replay(
         seed=seed,
     )
     return run(config, Path(out), overwrite=overwrite, resume=resume, on_task=on_task, on_segment=on_segment)
-
-
-def replay_config(
-    *,
-    policy: str | Path | None,
-    target_speedup: float | None,
-    target_size_ratio: float | None,
-    max_accuracy_drop: float | None,
-    **settings: Any,
-) -> RunConfig:
-    """Return the configuration of a run that a policy drives towards targets; `settings` are those of `RunConfig`."""
-    return RunConfig(
-        schedule="policy",
-        policy=None if policy is None else str(policy),
-        preference=Preference(
-            target_speedup=target_speedup, target_size_ratio=target_size_ratio, max_accuracy_drop=max_accuracy_drop
-        ),
-        **settings,
-    )

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from sec_rl.agents.artefact_latency import measure_artefact
 from sec_rl.agents.configured import OnTask, configured_controller, configured_task
 from sec_rl.agents.controllers import Controller
 from sec_rl.agents.episode import run_episode, trajectory_line
@@ -23,7 +24,7 @@ from sec_rl.envs.action import Limits
 from sec_rl.envs.drive import Drive, Step
 from sec_rl.envs.session import OpenedSession
 from sec_rl.files import append_line
-from sec_rl.measurement.latency import LatencySettings, LatencyTarget, measure_latencies
+from sec_rl.measurement.latency import LatencySettings
 from sec_rl.measurement.machine import describe_machine
 from sec_rl.report.model_card import write_model_card
 from sec_rl.report.run_page import REPORT, write_report
@@ -230,7 +231,7 @@ def _close(opened: _OpenRun, folder: Path, seconds: dict[str, float]) -> dict[st
         rounds=config.latency_rounds,
         max_rounds=2 * config.latency_rounds,
     )
-    latency, dense_latency, spread = measure_artefact(folder, session.source, task.n_classes, settings)
+    clock = measure_artefact(folder, session.source, task.n_classes, settings)
     closing_seconds = time.perf_counter() - started
     if config.dense_reference == "train":
         changes = {"schedule": "dense", "dense_reference": "none", "preference": Preference(), "data_ratio": 1.0}
@@ -247,16 +248,18 @@ def _close(opened: _OpenRun, folder: Path, seconds: dict[str, float]) -> dict[st
         "policy": config.policy,
         "preference": asdict(config.preference),
         "seed": config.seed,
+        "test_rows": len(task.test),
         **closed,
         "rollbacks": opened.drive.rollbacks,
         "setbacks": session.setbacks.state(),
-        "latency_ms": latency,
-        "latency_table_error": None if predicted is None else predicted / latency["batch32"]["p50"] - 1.0,
-        "latency_settings": asdict(settings) | {"spread": spread},
+        "latency_ms": clock.artefact,
+        "latency_quantiles_ms": clock.quantiles,
+        "latency_table_error": None if predicted is None else predicted / clock.artefact["batch32"]["p50"] - 1.0,
+        "latency_settings": asdict(settings) | {"spread": clock.spread},
         "machine": opened.machine,
         "notes": [*task.notes, *session.notes, *session.setbacks.notes()],
         "seconds": seconds | {"closing": closing_seconds},
-        "dense": dense_side(session, reference, dense_latency),
+        "dense": dense_side(session, reference, clock.dense),
     }
     result["targets"] = targets_report(
         config.preference,
@@ -265,25 +268,3 @@ def _close(opened: _OpenRun, folder: Path, seconds: dict[str, float]) -> dict[st
         reference_accuracy=session.teacher_accuracy if reference is None else reference["validation_accuracy"],
     )
     return result
-
-
-def measure_artefact(
-    folder: Path, encoder: str, n_classes: int, settings: LatencySettings
-) -> tuple[dict[str, Any], dict[str, Any], dict[str, float]]:
-    """Time `folder/model/model.onnx` against the dense fp32 encoder.
-
-    Returns:
-        latency of the artefact, latency of the dense model, and the spread of each at the largest batch.
-    """
-    targets = [
-        LatencyTarget("artefact", "onnx", str(folder / "model" / "model.onnx")),
-        LatencyTarget("dense", "torch", encoder, n_classes),
-    ]
-    stats = measure_latencies(targets, settings)
-    latencies = {
-        name: {f"batch{batch}": {"p50": s.p50_ms, "p95": s.p95_ms} for batch, s in by_batch.items()}
-        for name, by_batch in stats.items()
-    }
-    largest = max(settings.batch_sizes)
-    spread = {name: by_batch[largest].spread for name, by_batch in stats.items()}
-    return latencies["artefact"], latencies["dense"], spread

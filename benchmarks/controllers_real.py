@@ -266,7 +266,7 @@ def real_part(options: Options, say: Callable[[str], None]) -> RealPart:
     """Train everything that is missing; policies and simulators are those of the simulated part."""
 
     def train(specs: Sequence[RunSpec]) -> Mapping[str, Path]:
-        return run_all(specs, options.out, say, workers=options.workers)
+        return run_all(specs, options.out, say, crew=options.crew)
 
     rows = []
     for task in options.tasks:

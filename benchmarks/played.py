@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.worlds import Outcomes, World
-from sec_rl.agents.sealed import write_bytes
+from sec_rl.files import write_bytes
 
 # Plays all preferences of a world: (preferences, trainings, 6).
 Method = Callable[[World], Outcomes]

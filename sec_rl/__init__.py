@@ -1,7 +1,7 @@
 """sec-rl: one synergy controller over the data ratio and the compression ratio of a BERT fine-tuning run.
 
-What the commands do, from Python: `replay`, `run`, `train`, `load_task`, `Classifier`. They are imported when they
-are first used, so that `import sec_rl` stays light.
+What the commands do, from Python: `replay`, `run`, `compare`, `measure`, `collect`, `calibrate`, `train`,
+`load_task`, `Classifier`. They are imported when they are first used, so that `import sec_rl` stays light.
 """
 
 from __future__ import annotations
@@ -13,12 +13,16 @@ from typing import TYPE_CHECKING, Any
 import wrapt
 
 if TYPE_CHECKING:
+    from sec_rl.agents.calibrate import calibrate
+    from sec_rl.agents.collect import collect
     from sec_rl.agents.learn import learn as train
+    from sec_rl.agents.measure import measure
     from sec_rl.agents.replay import replay
     from sec_rl.agents.run import run
     from sec_rl.agents.trainer_callback import SynergyCallback
     from sec_rl.classifier import Classifier
     from sec_rl.config import RunConfig
+    from sec_rl.report.compare import compare
     from sec_rl.tasks import load_task
     from sec_rl.values import Levers, Preference
 
@@ -30,7 +34,11 @@ __all__ = [
     "RunConfig",
     "SynergyCallback",
     "__version__",
+    "calibrate",
+    "collect",
+    "compare",
     "load_task",
+    "measure",
     "replay",
     "run",
     "train",
@@ -43,7 +51,11 @@ _LAZY = {
     "Preference": ("sec_rl.values", "Preference"),
     "RunConfig": ("sec_rl.config", "RunConfig"),
     "SynergyCallback": ("sec_rl.agents.trainer_callback", "SynergyCallback"),
+    "calibrate": ("sec_rl.agents.calibrate", "calibrate"),
+    "collect": ("sec_rl.agents.collect", "collect"),
+    "compare": ("sec_rl.report.compare", "compare"),
     "load_task": ("sec_rl.tasks", "load_task"),
+    "measure": ("sec_rl.agents.measure", "measure"),
     "replay": ("sec_rl.agents.replay", "replay"),
     "run": ("sec_rl.agents.run", "run"),
     "train": ("sec_rl.agents.learn", "learn"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import subprocess
 import sys
 import tomllib
@@ -13,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import sec_rl
 from sec_rl.cli import main
 from sec_rl.cli.config_file import config_sources
 from sec_rl.config import RunConfig
@@ -63,6 +65,37 @@ def test_flags_win_over_the_file(call: Call, tmp_path: Path) -> None:
     assert tomllib.loads(call("run", "--task", "a", "--print-config")[1])["seed"] == 0
 
 
+def test_one_file_serves_many_tasks(call: Call, tmp_path: Path) -> None:
+    path = tmp_path / "zoo.toml"
+    path.write_text(
+        "passes = 6400\n[levers]\ndepth_share = 0.1\n"
+        '[tasks.questions]\npasses = 3200\n[tasks.questions.levers]\naugmentation_share = 0.2\n[tasks."a b"]\n',
+        encoding="utf-8",
+    )
+    found = {}
+    for task in ("questions", "sms-spam"):
+        code, printed, _ = call("run", "--task", task, "--config", str(path), "--print-config")
+        assert code == 0
+        found[task] = RunConfig.model_validate(tomllib.loads(printed))
+    assert (found["questions"].passes, found["sms-spam"].passes) == (3200, 6400)
+    levers = found["questions"].levers
+    assert (levers.depth_share, levers.augmentation_share) == (0.1, 0.2)
+    assert found["sms-spam"].levers.augmentation_share == 0.0
+    path.write_text('task = "a"\ntasks = 3\n', encoding="utf-8")
+    code, _, error = call("run", "--config", str(path), "--print-config")
+    assert (code, "a table per task" in error) == (2, True)
+
+
+def test_a_replay_is_printed_as_a_run(call: Call, tmp_path: Path) -> None:
+    code, printed, _ = call("replay", "questions", "--target-speedup", "8", "--passes", "320", "--print-config")
+    assert code == 0
+    path = tmp_path / "a.toml"
+    path.write_text(printed, encoding="utf-8")
+    assert call("run", "--config", str(path), "--print-config")[1] == printed
+    config = RunConfig.model_validate(tomllib.loads(printed))
+    assert (config.schedule, config.preference.target_speedup, config.passes) == ("policy", 8.0, 320)
+
+
 def test_what_a_run_adds_about_itself_is_no_setting(call: Call, tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
     path.write_text('task = "sms-spam"\n[resolved]\npasses = 7\n', encoding="utf-8")
@@ -95,6 +128,9 @@ def test_bad_file_is_one_line(call: Call, tmp_path: Path, text: str, expected: s
     ("words", "expected"),
     [
         (["run", "--task", "a", "--compression-ratio", "abc"], "--compression-ratio is 'abc'"),
+        (["run", "--task", "a", "--schedule", "cubc"], "did you mean 'cubic'?"),
+        (["run", "--taks", "a"], "--task"),
+        (["replay", "movie-reviws", "--out", "a"], "Did you mean 'movie-reviews'?"),
         (["run", "--task", "a", "--compression-ratio", "1.5"], "less than or equal to 0.95"),
         (["run", "--task", "a", "--levers.depth-share", "2"], "depth share is 2"),
         (["run", "--task", "a", "--n-segments", "1.5"], "--n-segments"),
@@ -117,13 +153,50 @@ def test_bad_words_are_one_line(call: Call, words: list[str], expected: str) -> 
     assert "pydantic" not in error
 
 
-@pytest.mark.parametrize("verb", ["run", "predict", "compare", "tasks", "measure"])
-def test_every_command_has_help_with_seed_and_quiet(call: Call, verb: str) -> None:
+VERBS = ["calibrate", "collect", "compare", "measure", "predict", "replay", "run", "tasks", "train"]
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_command_has_help_with_seed_quiet_defaults_and_an_example(call: Call, verb: str) -> None:
     code, printed, _ = call(verb, "--help")
     assert code == 0
-    assert "--seed" in printed
-    assert "--quiet" in printed
-    assert "Example:" in printed
+    for expected in ("--seed", "--quiet", "Example:", f"sec-rl {verb} ", "[default: 0]"):
+        assert expected in printed
+    assert "--no-" not in printed
+
+
+def test_flags_and_commands_stand_in_groups(call: Call) -> None:
+    printed = call("run", "--help")[1]
+    groups = ["Task", "What drives the run", "What is wanted", "Training", "Levers", "Pruning", "Reference and clock"]
+    places = [printed.index(f"─ {group} ─") for group in [*groups, "Folder and terminal"]]
+    assert places == sorted(places)
+    assert places[1] < printed.index("--compression-ratio FLOAT") < places[2]
+    assert "points of accuracy (0..100)" in printed
+    top = call("--help")[1]
+    assert top.index("─ A model ─") < top.index(" replay ") < top.index("─ A controller ─") < top.index(" train ")
+    assert set(VERBS) <= set(top.split())
+
+
+def test_version_names_what_decides_figures(call: Call) -> None:
+    code, printed, _ = call("--version")
+    lines = printed.splitlines()
+    assert code == 0
+    assert lines[0] == f"sec-rl {sec_rl.__version__}"
+    assert {"Python", "torch", "transformers", "onnxruntime", "numpy"} <= {line.split()[0] for line in lines}
+    assert "usable cores" in printed
+
+
+def test_help_is_quick() -> None:
+    """Seconds of processor time, the best of two: under half a second, and up to twice that on a busy machine."""
+    code = "import sys\nfrom sec_rl.cli import main\nsys.argv = ['sec-rl', *sys.argv[1:]]\nmain()"
+    for verb in ([], ["replay"]):
+        took = []
+        for _ in range(2):
+            before = resource.getrusage(resource.RUSAGE_CHILDREN)
+            subprocess.run([sys.executable, "-c", code, *verb, "--help"], capture_output=True, check=True)
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            took.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+        assert min(took) < 1.0
 
 
 @given(st.text(max_size=20))

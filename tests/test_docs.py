@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import re
 import shlex
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,10 @@ import pytest
 from benchmarks.faults.__main__ import read_counts
 from benchmarks.options import parse_options
 from sec_rl.cli import app
+from sec_rl.cli.config_file import for_task
+from sec_rl.config import RunConfig
+from sec_rl.data import selection
+from tests.made_up_runs import made_up_run
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), ROOT / "sec_rl/shipped/traces/README.md"]
@@ -34,18 +39,23 @@ def commands(page: Path) -> list[list[str]]:
 COMMANDS = [(page, words) for page in PAGES for words in commands(page)]
 OURS = [pytest.param(words, id=f"{page.name}: {' '.join(words)}") for page, words in COMMANDS if words[0] == "sec-rl"]
 BENCHMARKS = [(page, words) for page, words in COMMANDS if any(word.startswith("benchmarks.") for word in words)]
+# What is marked `py` in a tutorial is not executed, as it trains for real or reads what only a checkout has.
 SNIPPETS = [
-    pytest.param(code, id=f"{page.name} {i}") for page in PAGES for i, code in enumerate(blocks(page, "python"))
+    pytest.param(code, id=f"{page.name} {i}")
+    for page in PAGES
+    for i, code in enumerate([*blocks(page, "python"), *blocks(page, "py")])
 ]
+TUTORIALS = sorted((ROOT / "docs" / "tutorials").glob("*.md"))
 
 
 @pytest.mark.parametrize("words", OURS)
 def test_every_command_is_one(words: list[str]) -> None:
     words = words[: words.index(">")] if ">" in words else words
     if "--config" in words:
-        # The file of a run that is not there; it would name the task.
+        # The file is not there; it may name the task.
         at = words.index("--config")
-        words = [*words[:at], "--task", "questions", *words[at + 2 :]]
+        task = [] if "--task" in words else ["--task", "questions"]
+        words = [*words[:at], *task, *words[at + 2 :]]
     app.parse_args(words[1:], exit_on_error=False, print_error=False)
 
 
@@ -55,6 +65,10 @@ def test_every_benchmark_is_there_and_takes_its_options(tmp_path: Path) -> None:
         assert importlib.util.find_spec(words[at]) is not None
         if words[at] == "benchmarks.faults":
             read_counts(words[at + 1 :])
+            continue
+        own = getattr(importlib.import_module(words[at]), "parser", None)
+        if own is not None:
+            own().parse_args(words[at + 1 :])
             continue
         flags = [str(tmp_path) if word == "$SEC_RL_TASKS" else word for word in words[at + 1 :]]
         for task in ("sst2", "trec6", "mrpc"):
@@ -74,6 +88,29 @@ def test_every_snippet_compiles_and_imports(code: str) -> None:
     compile(code, "snippet", "exec")
     lines = [line for line in code.splitlines() if line.startswith(("import ", "from "))]
     exec("\n".join(lines), {})
+
+
+@pytest.mark.parametrize("page", TUTORIALS, ids=lambda page: page.stem)
+def test_every_tutorial_works(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its Python runs from top to bottom, in an empty folder with one finished run."""
+    (tmp_path / "runs").mkdir()
+    made_up_run(tmp_path / "runs" / "mine")
+    monkeypatch.chdir(tmp_path)
+    # A tutorial may give a name to its own lever.
+    monkeypatch.setattr(selection, "SELECTIONS", selection.SELECTIONS)
+    names: dict[str, object] = {"__name__": page.stem}
+    codes = blocks(page, "python")
+    assert codes
+    for i, code in enumerate(codes):
+        exec(compile(code, f"{page.name}, block {i}", "exec"), names)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_toml_block_is_a_configuration(page: Path) -> None:
+    for text in blocks(page, "toml"):
+        values = tomllib.loads(text)
+        for task in ("a", *values.get("tasks", ())):
+            RunConfig.model_validate({"task": task} | for_task(tomllib.loads(text), task, page))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

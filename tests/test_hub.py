@@ -14,13 +14,13 @@ from huggingface_hub import ModelCard, constants
 from sec_rl.agents.configured import configured_controller
 from sec_rl.agents.policy import CARD, TENSORS, load_policy
 from sec_rl.agents.publish import publish
-from sec_rl.agents.replay import replay_config
+from sec_rl.agents.replay_config import replay_config
 from sec_rl.agents.shipped import shipped_policy
 from sec_rl.classifier import Classifier
 from sec_rl.cli import main
 from sec_rl.errors import InputError
 from sec_rl.report.model_card import model_card
-from tests.test_report import made_up_result
+from tests.made_up_runs import made_up_result
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 

@@ -124,7 +124,9 @@ def test_a_slow_turn_weighs_as_much_as_a_fast_one() -> None:
 def test_statistics_are_ordered_and_scale(blocks: list[list[float]]) -> None:
     stats = summarise(blocks)
     low, high = min(map(min, blocks)), max(map(max, blocks))
-    assert low <= stats.p50_ms <= stats.p95_ms <= high
+    quantiles = list(stats.quantiles().values())
+    assert [low, *quantiles, high] == sorted([low, *quantiles, high])
+    assert (quantiles[2], quantiles[4]) == (stats.p50_ms, stats.p95_ms)
     doubled = summarise([[2 * call for call in block] for block in blocks])
     assert doubled.p50_ms == 2 * stats.p50_ms
     assert doubled.spread == pytest.approx(stats.spread)

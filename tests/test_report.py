@@ -6,69 +6,22 @@ import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sec_rl.errors import InputError, RunFolderError
-from sec_rl.files import append_line
 from sec_rl.report.cells import headline
 from sec_rl.report.comparison_page import comparison_page, pareto_front
+from sec_rl.report.differences import accuracy_gap, difference, differences
+from sec_rl.report.latency_figure import latency_figures
 from sec_rl.report.model_card import model_card
 from sec_rl.report.run_page import write_report
-from sec_rl.run_folder import TRAJECTORY, read_result, write_config, write_result
+from sec_rl.run_folder import read_result
+from tests.made_up_runs import made_up_result, made_up_run
 
 EVIL = "<script>alert('x')</script>"
-
-
-def made_up_result(**changes: Any) -> dict[str, Any]:
-    """Return a result with every key of the contract."""
-    latency = {"batch1": {"p50": 1.0, "p95": 1.5}, "batch32": {"p50": 10.0, "p95": 12.0}}
-    slow = {"batch1": {"p50": 4.0, "p95": 5.0}, "batch32": {"p50": 60.0, "p95": 70.0}}
-    unknown = dict.fromkeys(
-        ("test_accuracy", "validation_accuracy", "perplexity", "label_fraction", "example_passes", "train_seconds")
-    )
-    result = {
-        "source": "measured",
-        "task": "movie-reviews",
-        "encoder": "minilm-l6",
-        "schedule": "cubic",
-        "seed": 0,
-        "test_accuracy": 0.85,
-        "validation_accuracy": 0.86,
-        "perplexity": None,
-        "label_fraction": 0.3,
-        "example_passes": 9600,
-        "train_seconds": 100.0,
-        "parameters": 12_000_000,
-        "size_bytes": 10_000_000,
-        "latency_ms": latency,
-        "latency_settings": {"sequence_length": 32, "spread": {"artefact": 0.05}, "spread_limit": 0.1},
-        "machine": {"cpu": "a processor", "threads": 2, "versions": {"sec_rl": "0.1.0"}},
-        "notes": [],
-        "dense": unknown | {"parameters": 22_000_000, "size_bytes": 80_000_000, "latency_ms": slow},
-    }
-    return result | changes
-
-
-def made_up_run(folder: Path, n_segments: int = 4, **changes: Any) -> Path:
-    """Write a run folder as a run would, without its model."""
-    folder.mkdir()
-    write_config(folder, {"task": "movie-reviews", "seed": 0})
-    for segment in range(n_segments + 1):
-        metrics = {
-            "data_ratio": 0.3 if segment else 0.0,
-            "compression_ratio": 0.1 * segment,
-            "validation_accuracy": 0.5 + 0.08 * segment,
-            "size_ratio": 0.2 - 0.02 * segment,
-            "latency_ratio": 1.0 - 0.1 * segment,
-        }
-        left = {"heads": [12, 3, 0], "ffn": [1536, 400, 0], "dense_heads": 12, "dense_ffn": 1536}
-        append_line(folder / TRAJECTORY, {"segment": segment, "metrics": metrics, "structure": left})
-    write_result(folder, made_up_result(**changes))
-    return folder
 
 
 class _Tags(HTMLParser):
@@ -95,10 +48,15 @@ def _read(page: str) -> _Tags:
     return tags
 
 
-def test_report_is_one_file_that_fetches_nothing(tmp_path: Path) -> None:
-    page = write_report(made_up_run(tmp_path / "run")).read_text(encoding="utf-8")
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return the report of a run as made up."""
+    return write_report(made_up_run(tmp_path_factory.mktemp("report") / "run")).read_text(encoding="utf-8")
+
+
+def test_report_is_one_file_that_fetches_nothing(page: str) -> None:
     tags = _read(page)
-    assert tags.tags.count("svg") == 3
+    assert tags.tags.count("svg") == 6
     assert tags.fetched == []
     assert not {"script", "link", "img", "iframe"} & set(tags.tags)
     assert "@import" not in page
@@ -108,8 +66,7 @@ def test_report_is_one_file_that_fetches_nothing(tmp_path: Path) -> None:
     assert len(page) < 200_000
 
 
-def test_report_follows_dark_and_light_and_narrow_screens(tmp_path: Path) -> None:
-    page = write_report(made_up_run(tmp_path / "run")).read_text(encoding="utf-8")
+def test_report_follows_dark_and_light_and_narrow_screens(page: str) -> None:
     assert "prefers-color-scheme: dark" in page
     assert "width=device-width" in page
     # Letters of the plots take the page's colour; a fixed black would vanish in the dark.
@@ -117,11 +74,14 @@ def test_report_follows_dark_and_light_and_narrow_screens(tmp_path: Path) -> Non
     assert "#010203" not in page
 
 
-def test_report_shows_what_was_measured(tmp_path: Path) -> None:
-    page = write_report(made_up_run(tmp_path / "run")).read_text(encoding="utf-8")
+def test_report_shows_what_was_measured(page: str) -> None:
     for expected in ("6.0 times faster", "8.0 times smaller", "85.0 %", "30 % of the labels", "10.00 MB", "3 (gone)"):
         assert expected in page
     assert "sec-rl run --config run/config.toml --out run-again" in page
+    # The tiles, what is left of all layers, where the time went, and how to read the trajectory.
+    for expected in ("6.0x", "60.0 to 10.0 ms", "15 of 36 attention heads", "12.0 s", "trajectory.jsonl"):
+        assert expected in page
+    assert "Targets" not in page
     assert "busy or noisy" not in page
 
 
@@ -143,13 +103,13 @@ def test_one_round_is_no_proof_of_a_quiet_machine() -> None:
 
 
 def test_texts_of_others_stay_texts(tmp_path: Path) -> None:
-    folder = made_up_run(tmp_path / "run<b>", task=EVIL, encoder=EVIL, notes=[EVIL])
+    folder = made_up_run(tmp_path / "run<u>", task=EVIL, encoder=EVIL, notes=[EVIL])
     pages = [
         write_report(folder).read_text(encoding="utf-8"),
         comparison_page({EVIL: made_up_result(task=EVIL)}),
     ]
     for page in pages:
-        assert not {"script", "b"} & set(_read(page).tags)
+        assert not {"script", "u"} & set(_read(page).tags)
         assert "&lt;script&gt;" in page
     assert EVIL in model_card(made_up_result(task=EVIL), ["a|b", "c`d"])
     assert "`a/b`, `c'd`" in model_card(made_up_result(), ["a|b", "c`d"])
@@ -186,6 +146,46 @@ def test_measured_and_simulated_are_not_mixed() -> None:
     results = {"real": made_up_result(), "dreamt": made_up_result(source="simulated")}
     with pytest.raises(InputError, match="'dreamt' is simulated"):
         comparison_page(results)
+
+
+def test_report_judges_every_target(tmp_path: Path) -> None:
+    targets = [
+        {"target": "target_speedup", "asked": 8.0, "reached": 6.0, "met": False},
+        {"target": "max_accuracy_drop", "asked": 1.0, "reached": None, "met": False},
+    ]
+    shown = write_report(made_up_run(tmp_path / "run", targets=targets)).read_text(encoding="utf-8")
+    assert "<td>target speedup</td><td>8</td><td>6</td><td>NOT met</td>" in shown
+    assert "not measured" in shown
+
+
+def test_latency_is_drawn_from_quartiles_where_there_are_any() -> None:
+    assert all("up to the 95th" in caption for _, caption in latency_figures(made_up_result()))
+    known = {"p05": 0.9, "p25": 0.95, "p50": 1.0, "p75": 1.2, "p95": 1.5}
+    quantiles = {side: {"batch1": known, "batch32": known} for side in ("dense", "artefact")}
+    drawn = latency_figures(made_up_result(latency_quantiles_ms=quantiles))
+    assert all("middle half" in caption for _, caption in drawn)
+
+
+def test_no_difference_is_said_and_a_difference_is_not_hidden() -> None:
+    first = made_up_result()
+    assert "no difference (" in difference(("a", "b"), first, made_up_result(test_accuracy=0.86))
+    # 1,000 rows at 85 % have a standard error of 1.1 points each, 1.6 together: five points are a difference.
+    ahead, half = accuracy_gap(first, made_up_result(test_accuracy=0.90)) or (0.0, 0.0)
+    assert (round(ahead, 1), 2.8 < half < 3.1) == (5.0, True)
+    better = difference(("a", "b"), first, made_up_result(test_accuracy=0.90, size_bytes=20_000_000))
+    assert "b against a: accuracy +5.0 points [+2.1" in better
+    assert "2.00 times the bytes" in better
+    assert "no difference" not in better.split(";")[0]
+    unknown = {key: value for key, value in first.items() if key != "test_rows"}
+    assert "cannot be judged" in difference(("a", "b"), first, unknown)
+    settings = first["latency_settings"] | {"threads": 1}
+    assert "other machines or settings" in difference(("a", "b"), first, made_up_result(latency_settings=settings))
+
+
+def test_runs_on_other_rows_are_not_told_apart() -> None:
+    results = {"a": made_up_result(), "b": made_up_result(task_fingerprint="other"), "c": made_up_result()}
+    (line,) = differences(results)
+    assert line.startswith("c against a")
 
 
 points = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=1, max_size=12)

@@ -118,6 +118,12 @@ def test_run_folder_holds_the_contract(finished: tuple[Path, dict[str, Any]]) ->
         assert latency["batch1"]["p50"] <= latency["batch1"]["p95"]
         assert latency["batch1"]["p50"] < latency["batch32"]["p50"]
     assert result["latency_ms"]["batch32"]["p50"] < result["dense"]["latency_ms"]["batch32"]["p50"]
+    assert result["test_rows"] == len(load_task("sms-spam", seed=CONFIG.seed).test)
+    for side, model in (("artefact", result), ("dense", result["dense"])):
+        for batch, known in result["latency_quantiles_ms"][side].items():
+            assert list(known) == ["p05", "p25", "p50", "p75", "p95"]
+            assert list(known.values()) == sorted(known.values())
+            assert {name: known[name] for name in ("p50", "p95")} == model["latency_ms"][batch]
     lines = [json.loads(line) for line in (folder / "trajectory.jsonl").read_text().splitlines()]
     assert [line["segment"] for line in lines] == list(range(9))
     assert lines[-1]["compression_ratio"] >= 0.5

@@ -13,7 +13,9 @@ from typing import Annotated, Literal
 from cyclopts import App, CycloptsError, Parameter
 
 from sec_rl.cli.config_file import config_sources
+from sec_rl.cli.groups import BUDGET, CLOCK, CONTROL, FOLDER, LEARNED, LOOK, POLICY, TASK, WISHES, RunFlags
 from sec_rl.cli.one_line import one_line
+from sec_rl.cli.version import version_text
 from sec_rl.config import RunConfig
 from sec_rl.errors import InputError, RunInterruptedError, SecRlError
 
@@ -23,13 +25,16 @@ app = App(
     name="sec-rl",
     help="One controller over the data ratio and the compression ratio of a BERT fine-tuning run.",
     result_action="return_value",
+    version=version_text,
+    version_format="plaintext",
+    default_parameter=Parameter(negative=()),
 )
 
 
-@app.command
+@app.command(group=LEARNED, group_parameters=FOLDER)
 def run(
     *,
-    config: Annotated[RunConfig, Parameter(name="*")],
+    config: Annotated[RunFlags, Parameter(name="*")],
     out: Path | None = None,
     overwrite: bool = False,
     resume: bool = False,
@@ -53,7 +58,8 @@ def run(
     resume
         Go on with an interrupted run in that folder, with the same settings.
     config_file
-        TOML file with values for flags that are not given, such as the config.toml of a run folder.
+        TOML file with values for flags that are not given, such as the config.toml of a run folder; tables
+        [tasks.NAME] hold what differs for one task.
     print_config
         Print what would be run, as a file for --config, and stop.
     dry_run
@@ -62,34 +68,33 @@ def run(
         Print nothing but errors.
     """
     if print_config:
-        from sec_rl.run_folder import to_toml
-
-        sys.stdout.write(to_toml(config.model_dump()))
+        _print_config(config)
         return
     _run(config, out, command="run", overwrite=overwrite, resume=resume, dry_run=dry_run, quiet=quiet)
 
 
-@app.command
+@app.command(group=LEARNED, group_parameters=FOLDER)
 def replay(
-    task: str,
+    task: Annotated[str, Parameter(group=TASK)],
     *,
     out: Path | None = None,
-    policy: Path | None = None,
-    encoder: str = "minilm-l6",
-    target_speedup: float | None = None,
-    target_size_ratio: float | None = None,
-    max_accuracy_drop: float | None = None,
-    text: str | None = None,
-    text_pair: str | None = None,
-    label: str | None = None,
-    passes: int | None = None,
-    dense_reference: str = "none",
-    threads: int | None = None,
-    seed: int = 0,
+    policy: Annotated[Path | None, Parameter(group=CONTROL)] = None,
+    encoder: Annotated[str, Parameter(group=TASK)] = "minilm-l6",
+    target_speedup: Annotated[float | None, Parameter(group=WISHES)] = None,
+    target_size_ratio: Annotated[float | None, Parameter(group=WISHES)] = None,
+    max_accuracy_drop: Annotated[float | None, Parameter(group=WISHES)] = None,
+    text: Annotated[str | None, Parameter(group=TASK)] = None,
+    text_pair: Annotated[str | None, Parameter(group=TASK)] = None,
+    label: Annotated[str | None, Parameter(group=TASK)] = None,
+    passes: Annotated[int | None, Parameter(group=BUDGET)] = None,
+    dense_reference: Annotated[str, Parameter(group=CLOCK)] = "none",
+    threads: Annotated[int | None, Parameter(group=BUDGET)] = None,
+    seed: Annotated[int, Parameter(group=BUDGET)] = 0,
     overwrite: bool = False,
     resume: bool = False,
+    print_config: bool = False,
     dry_run: bool = False,
-    quick: bool = False,
+    quick: Annotated[bool, Parameter(group=BUDGET)] = False,
     quiet: bool = False,
 ) -> None:
     """Let a learned policy drive real training on a task, export a small int8 model, and measure it.
@@ -132,6 +137,8 @@ def replay(
         Replace an earlier run in that folder.
     resume
         Go on with an interrupted run in that folder, with the same settings.
+    print_config
+        Print what would be run, as a file for `sec-rl run --config`, and stop.
     dry_run
         Check everything, time a few steps, print what the run would take, and stop.
     quick
@@ -139,7 +146,7 @@ def replay(
     quiet
         Print nothing but errors.
     """
-    from sec_rl.agents.replay import replay_config
+    from sec_rl.agents.replay_config import replay_config
 
     config = replay_config(
         task=task,
@@ -156,7 +163,16 @@ def replay(
         threads=threads,
         seed=seed,
     )
+    if print_config:
+        _print_config(config)
+        return
     _run(config, out, command="replay", overwrite=overwrite, resume=resume, dry_run=dry_run, quiet=quiet)
+
+
+def _print_config(config: RunConfig) -> None:
+    from sec_rl.run_folder import to_toml
+
+    sys.stdout.write(to_toml(config.model_dump()))
 
 
 def _run(
@@ -188,7 +204,7 @@ def _run(
     printer.result(out, result)
 
 
-@app.command
+@app.command(group=LEARNED)
 def predict(
     model: Path,
     /,
@@ -229,7 +245,7 @@ def predict(
             print(prediction.label if quiet else f"{prediction.label}\t{prediction.probability:.4f}")
 
 
-@app.command
+@app.command(group=LOOK)
 def compare(*runs: Path, out: Path | None = None, seed: int = 0, quiet: bool = False) -> None:
     """Print finished runs side by side.
 
@@ -247,23 +263,14 @@ def compare(*runs: Path, out: Path | None = None, seed: int = 0, quiet: bool = F
         Print nothing but errors.
     """
     from sec_rl.cli.printing import print_comparison
-    from sec_rl.files import write_atomically
-    from sec_rl.run_folder import read_result
+    from sec_rl.report.compare import compare as compare_runs
 
-    if not runs:
-        raise InputError("compare needs at least one run folder.")
-    results = {str(folder): read_result(folder) for folder in runs}
-    if len({result["source"] for result in results.values()}) > 1:
-        raise InputError("Measured and simulated runs cannot stand in one table.")
-    if out is not None:
-        from sec_rl.report.comparison_page import comparison_page
-
-        write_atomically(out, comparison_page(results))
+    results = compare_runs(runs, out)
     if not quiet:
         print_comparison(results)
 
 
-@app.command
+@app.command(group=POLICY)
 def collect(
     *,
     task: list[str],
@@ -331,7 +338,7 @@ def collect(
     printer.done(out, table)
 
 
-@app.command
+@app.command(group=POLICY)
 def calibrate(
     *,
     out: Path,
@@ -380,7 +387,7 @@ def calibrate(
     printer.report(out, report)
 
 
-@app.command
+@app.command(group=POLICY)
 def train(
     *,
     out: Path,
@@ -482,7 +489,7 @@ def _real_task(backend: str, task: str | None, **only_real: object) -> str | Non
     return task
 
 
-@app.command
+@app.command(group=LOOK)
 def tasks(*, seed: int = 0, quiet: bool = False) -> None:
     """List the packaged tasks.
 
@@ -500,7 +507,7 @@ def tasks(*, seed: int = 0, quiet: bool = False) -> None:
     print_tasks(names_only=quiet)
 
 
-@app.command
+@app.command(group=LOOK)
 def measure(folder: Path, /, *, threads: int | None = None, seed: int = 0, quiet: bool = False) -> None:
     """Time a finished run again on this machine, against the dense encoder.
 

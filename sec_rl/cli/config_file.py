@@ -1,9 +1,12 @@
-"""`--config FILE.toml`: values for flags that were not given; flags win."""
+"""`--config FILE.toml`: values for flags that were not given; flags win.
+
+One file may serve many tasks: what stands under `[tasks.NAME]` is for the task of that name, and wins over the rest.
+"""
 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +29,37 @@ def config_sources(words: Sequence[str]) -> tuple[Dict, ...]:
     Raises:
         InputError: the file cannot be read, or is not TOML.
     """
-    path = _path(words)
-    if path is None:
+    named = _value(words, FLAG)
+    if named is None:
         return ()
-    return (Dict({words[0]: read_config(path)}, source=str(path)),)
+    path = Path(named)
+    values = for_task(read_config(path), _value(words, "--task"), path)
+    return (Dict({words[0]: values}, source=str(path)),)
+
+
+def for_task(values: dict[str, Any], task: str | None, path: Path) -> dict[str, Any]:
+    """Return a configuration with its tables of tasks resolved: what stands in `[tasks.NAME]` wins for that task.
+
+    Args:
+        values: as read; without a table `tasks` they are returned as they are.
+        task: as named on the command line; None: the file names it.
+        path: of the file, for messages.
+
+    Raises:
+        InputError: `tasks` is not a table of tables.
+    """
+    tables = values.pop("tasks", {})
+    if not (isinstance(tables, dict) and all(isinstance(table, dict) for table in tables.values())):
+        raise InputError(f"Configuration {str(path)!r}: 'tasks' holds a table per task, such as [tasks.questions].")
+    return _merged(values, tables.get(task or values.get("task"), {}))
+
+
+def _merged(values: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(values)
+    for key, value in over.items():
+        below = merged.get(key)
+        merged[key] = _merged(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
+    return merged
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -49,12 +79,13 @@ def read_config(path: Path) -> dict[str, Any]:
     return values
 
 
-def _path(words: Sequence[str]) -> Path | None:
+def _value(words: Sequence[str], flag: str) -> str | None:
+    """Return what a flag is given among the words of a command; None: it is not."""
     if "--" in words:
         words = words[: list(words).index("--")]
     for word, following in zip(words, [*words[1:], ""], strict=True):
-        if word.startswith(FLAG + "="):
-            return Path(word[len(FLAG) + 1 :])
-        if word == FLAG and following:
-            return Path(following)
+        if word.startswith(flag + "="):
+            return word[len(flag) + 1 :]
+        if word == flag and following:
+            return following
     return None

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from sec_rl.report.cells import clock_doubt
+from sec_rl.report.cells import clock_doubt, target_rows
+from sec_rl.report.differences import differences
 from sec_rl.values import Metrics
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class RunPrinter:
         )
         for note in task.notes:
             self._console.print(f"  {note}", markup=False)
+        self._console.print("opening: loading the encoder, timing this machine's blocks")
 
     def dry_run(self, found: DryRun) -> None:
         """Print what a run would take."""
@@ -66,12 +68,14 @@ class RunPrinter:
             f"removed {metrics.compression_ratio:4.0%}  accuracy {metrics.validation_accuracy:.1%}  "
             f"size {metrics.size_ratio:.3f}  time {metrics.latency_ratio:.2f} of dense int8  {left:.0f} s left"
         )
+        if metrics.segment == metrics.n_segments:
+            self._console.print("closing: exporting int8, scoring the test split, timing both models: half a minute")
 
     def result(self, folder: Path, result: Mapping[str, Any]) -> None:
         """Print the table against the dense model."""
         print_comparison({str(folder): result}, self._console)
-        for line in result["targets"]:
-            self._console.print(target_line(line))
+        for target, asked, reached, met in target_rows(result):
+            self._console.print(f"{target}: asked {asked}, reached {reached}: {met}")
 
 
 class CollectionPrinter:
@@ -166,13 +170,8 @@ def print_comparison(results: Mapping[str, Mapping[str, Any]], console: Console 
         doubt = clock_doubt(result)
         if doubt is not None:
             console.print(f"{name}: {doubt}", markup=False)
-
-
-def target_line(line: Mapping[str, Any]) -> str:
-    """Return a target of a result in words."""
-    reached = "not measured" if line["reached"] is None else f"{line['reached']:.3g}"
-    met = "met" if line["met"] else "NOT met"
-    return f"{line['target'].replace('_', ' ')}: asked {line['asked']:g}, reached {reached}: {met}"
+    for line in differences(results):
+        console.print(line, markup=False)
 
 
 def print_tasks(*, names_only: bool) -> None:

@@ -13,7 +13,12 @@ Values = Mapping[str, Any]
 
 def percent(value: float | None, digits: int = 1) -> str:
     """Return a share in [0, 1] as per cent."""
-    return NOT_MEASURED if value is None else f"{100.0 * value:.{digits}f} %"
+    return NOT_MEASURED if value is None else f"{share(value, digits)} %"
+
+
+def share(value: float | None, digits: int = 1) -> str:
+    """Return a share in [0, 1] times a hundred, for a column that names the unit."""
+    return NOT_MEASURED if value is None else f"{100.0 * value:.{digits}f}"
 
 
 def number(value: float | None, unit: str = "", digits: int = 2) -> str:
@@ -80,3 +85,38 @@ def headline(result: Values) -> str:
     if result["label_fraction"] is not None and result["label_fraction"] < 0.995:
         text += f", from {percent(result['label_fraction'], 0)} of the labels"
     return text[:1].upper() + text[1:] + "."
+
+
+def first_figures(result: Values) -> list[tuple[str, str, str]]:
+    """Return what is read first: (figure, what it is, how it comes about)."""
+    dense = result["dense"]
+    before, after = dense["latency_ms"]["batch32"]["p50"], result["latency_ms"]["batch32"]["p50"]
+    lost = dense["test_accuracy"]
+    against = "the dense model was not trained"
+    if lost is not None:
+        against = f"{100.0 * (result['test_accuracy'] - lost):+.1f} points against dense"
+    cells = [
+        (f"{speedup(result):.1f}x", "faster", f"{before:.1f} to {after:.1f} ms for 32 texts"),
+        (
+            f"{1.0 / size_ratio(result):.1f}x",
+            "smaller",
+            f"{dense['size_bytes'] / 1e6:.1f} to {result['size_bytes'] / 1e6:.1f} MB",
+        ),
+        (percent(result["test_accuracy"]), "of the test set right", against),
+    ]
+    if result["label_fraction"] is not None:
+        bought = result.get("labels_bought")
+        how = "of the training pool" if bought is None else f"{bought:,} bought"
+        cells.append((percent(result["label_fraction"], 0), "of the labels", how))
+    return cells
+
+
+def target_rows(result: Values) -> list[tuple[str, str, str, str]]:
+    """Return (target, asked, reached, met or not) for every target of a run."""
+    rows = []
+    for line in result.get("targets") or ():
+        reached = "not measured" if line["reached"] is None else f"{line['reached']:.3g}"
+        rows.append(
+            (line["target"].replace("_", " "), f"{line['asked']:g}", reached, "met" if line["met"] else "NOT met")
+        )
+    return rows

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib
@@ -13,62 +13,27 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 # Lines, ticks and letters are drawn in this colour and then handed to the page, whose text may be dark or light.
-_INK = "#010203"
+INK = "#010203"
 # Told apart by people with any colour vision, on white and on black (Okabe & Ito 2008).
-BLUE, ORANGE, GREEN, PINK = "#3b8fd0", "#e08a1e", "#1fa37a", "#cc79a7"
+BLUE, ORANGE, GREEN, PINK, VIOLET, GREY = "#3b8fd0", "#e08a1e", "#1fa37a", "#cc79a7", "#8577d8", "#8a8a8a"
 # matplotlib types its keys as a literal of some three hundred names.
 STYLE: Any = {
     "svg.fonttype": "none",
     "font.family": "sans-serif",
     "font.size": 10,
-    "axes.edgecolor": _INK,
-    "axes.labelcolor": _INK,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "text.color": _INK,
-    "xtick.color": _INK,
-    "ytick.color": _INK,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
     "grid.color": "#8a8a8a",
     "grid.alpha": 0.3,
     "legend.frameon": False,
     "lines.linewidth": 1.8,
     "lines.markersize": 4,
 }
-
-
-def ratios_figure(segments: Sequence[int], data: Sequence[float], compression: Sequence[float]) -> str:
-    """Plot data ratio and compression ratio, both in [0, 1], over segments."""
-    return _line_figure(
-        "ratios",
-        segments,
-        {"data ratio": (data, BLUE), "compression ratio": (compression, ORANGE)},
-        label="share",
-        limits=(-0.03, 1.03),
-    )
-
-
-def accuracy_figure(segments: Sequence[int], accuracy: Sequence[float], dense: float | None) -> str:
-    """Plot validation accuracy, in [0, 1], over segments.
-
-    Args:
-        segments: numbers of the segments.
-        accuracy: one per segment.
-        dense: accuracy of the dense reference at the end of its run; None: there is none.
-    """
-    percent = [100.0 * value for value in accuracy]
-    level = None if dense is None else ("dense reference", 100.0 * dense)
-    return _line_figure("accuracy", segments, {"validation accuracy": (percent, GREEN)}, label="%", level=level)
-
-
-def cost_figure(segments: Sequence[int], size: Sequence[float], latency: Sequence[float]) -> str:
-    """Plot predicted size and latency ratios over segments, from 0."""
-    return _line_figure(
-        "cost",
-        segments,
-        {"size, of dense fp32": (size, PINK), "latency, of dense int8": (latency, BLUE)},
-        label="ratio (predicted)",
-        limits=(0.0, 1.05 * max(*size, *latency)),
-    )
 
 
 def pareto_figure(
@@ -79,7 +44,7 @@ def pareto_figure(
     label: str,
     task: str,
 ) -> str:
-    """Plot accuracy over cost, one numbered point per run, and join the runs of the Pareto front.
+    """Plot accuracy over cost, one numbered point per run, and what the runs of the Pareto front reach at each cost.
 
     Args:
         numbers: of the runs, written beside their points.
@@ -90,49 +55,76 @@ def pareto_figure(
         task: what the runs were trained on.
     """
     with matplotlib.rc_context(STYLE):
-        figure, axes = _axes()
+        figure, axes = new_axes()
         percent = [100.0 * value for value in accuracies]
         ordered = sorted(front, key=lambda index: costs[index])
-        axes.plot(
-            [costs[i] for i in ordered], [percent[i] for i in ordered], color=ORANGE, zorder=1, label="Pareto front"
+        axes.step(
+            [costs[i] for i in ordered],
+            [percent[i] for i in ordered],
+            where="post",
+            color=ORANGE,
+            zorder=1,
+            label="Pareto front",
         )
-        axes.scatter(costs, percent, color=BLUE, zorder=2)
-        for number, cost, value in zip(numbers, costs, percent, strict=True):
-            axes.annotate(number, (cost, value), xytext=(6, 4), textcoords="offset points")
+        for i, (number, cost, value) in enumerate(zip(numbers, costs, percent, strict=True)):
+            axes.plot(cost, value, "o", color=ORANGE if i in front else GREY, markersize=6, zorder=2)
+            # Below and to the right there is no run that is better, and so no front.
+            axes.annotate(number, (cost, value), xytext=(5, -12), textcoords="offset points")
         axes.margins(0.12)
         axes.set_xlabel(label)
         axes.set_ylabel("test accuracy, %")
-        axes.legend(loc="best")
+        legend_above(axes)
         return themed_svg(figure, f"pareto-{task}-{label}", f"test accuracy over {label}, {task}")
 
 
-def _line_figure(
+def line_figure(
     name: str,
-    segments: Sequence[int],
-    lines: dict[str, tuple[Sequence[float], str]],
+    places: Sequence[float],
+    lines: Mapping[str, tuple[Sequence[float], str]],
     *,
+    across: str,
     label: str,
     limits: tuple[float, float] | None = None,
     level: tuple[str, float] | None = None,
+    whole: bool = False,
 ) -> str:
+    """Plot lines over a common quantity as SVG text.
+
+    Args:
+        name: unique in its page.
+        places: (points,) where the points lie.
+        lines: what each line is, to its (points,) values and its colour.
+        across: what `places` is, with its unit.
+        label: what the values are, with their unit.
+        limits: of the values; None: those of the lines.
+        level: what a horizontal line is, and its height.
+        whole: whether `places` counts something, so that ticks are whole numbers.
+    """
     with matplotlib.rc_context(STYLE):
-        figure, axes = _axes()
+        figure, axes = new_axes()
         for text, (values, colour) in lines.items():
-            axes.plot(segments, values, marker="o", color=colour, label=text)
+            axes.plot(places, values, marker="o", color=colour, label=text)
         if level is not None:
-            axes.axhline(level[1], color=_INK, linestyle="--", linewidth=1, label=level[0])
+            axes.axhline(level[1], color=INK, linestyle="--", linewidth=1, label=level[0])
         if limits is not None:
             axes.set_ylim(*limits)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.set_xlabel("segment")
+        if whole:
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set_xlabel(across)
         axes.set_ylabel(label)
-        axes.legend(loc="best")
-        return themed_svg(figure, name, f"{' and '.join(lines)} over segments")
+        legend_above(axes)
+        return themed_svg(figure, name, f"{' and '.join(lines)} over {across}")
 
 
-def _axes() -> tuple[Figure, Axes]:
+def legend_above(axes: Axes, *, columns: int = 2) -> None:
+    """Name the lines above the plot, where they cover none of them."""
+    axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=columns, handlelength=1.4, columnspacing=1.2)
+
+
+def new_axes() -> tuple[Figure, Axes]:
+    """Return a figure of the size of all plots, with its axes."""
     # No pyplot: it keeps figures alive and picks a screen.
-    figure = Figure(figsize=(4.4, 2.7), layout="constrained")
+    figure = Figure(figsize=(5.0, 2.9), layout="constrained")
     axes = figure.add_subplot()
     axes.grid(visible=True)
     return figure, axes
@@ -151,7 +143,7 @@ def themed_svg(figure: Figure, name: str, description: str) -> str:
     with matplotlib.rc_context({"svg.hashsalt": name}):
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()
-    text = text[text.index("<svg") :].replace(_INK, "currentColor")
+    text = text[text.index("<svg") :].replace(INK, "currentColor")
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = re.sub(r' (?:width|height)="[\d.]+pt"', "", text, count=2)
     # Groups are named alike in every plot of matplotlib's; a page may hold a name once.

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from sec_rl.files import write_atomically
 from sec_rl.report import html
-from sec_rl.report.cells import against_dense, clock_doubt, headline
-from sec_rl.report.figures import accuracy_figure, cost_figure, ratios_figure
-from sec_rl.report.layers import layers_picture
+from sec_rl.report.cells import against_dense, clock_doubt, first_figures, headline, target_rows
+from sec_rl.report.cost import cost_rows, time_account
+from sec_rl.report.latency_figure import latency_figures
+from sec_rl.report.layers import layers_picture, layers_sum
 from sec_rl.report.record import RunRecord, read_run
+from sec_rl.report.run_figures import run_figures
 
 REPORT = "report.html"
 
@@ -34,26 +37,36 @@ def run_page(record: RunRecord) -> str:
     """Return the page of a run."""
     result = record.result
     drive = f"schedule {result.get('schedule')}, seed {result.get('seed')}"
+    structure = record.segments[-1]["structure"]
     parts = [
         html.paragraph(headline(result), "lead"),
         html.paragraph(
             f"Task {result.get('task')}, encoder {result.get('encoder')}, {drive}. {_source(record)}", "soft"
         ),
+        html.tiles(first_figures(result)),
+        *_targets(result),
+        html.heading("How the run went"),
+        html.plots(run_figures(record.segments, result["dense"]["validation_accuracy"])),
+        html.heading("What is left of each layer"),
+        layers_picture(structure),
+        html.paragraph(layers_sum(structure), "soft"),
         html.heading("Against the dense model"),
         html.table(["", "this model (int8 ONNX)", "dense (fp32 PyTorch)"], against_dense(result)),
         html.paragraph(_machine(result), "soft"),
-        html.heading("How the run went"),
-        _plots(record),
-        html.heading("What is left of each layer"),
-        layers_picture(record.segments[-1]["structure"]),
+        html.heading("Latency before and after"),
+        html.plots(latency_figures(result)),
+        *_cost(result),
         html.heading("Use it"),
         html.code(f'sec-rl predict {shlex.quote(record.name)}/model "a text to classify"'),
         html.heading("Run it again"),
         html.code(repeat_command(record)),
+        html.paragraph(f"In the folder that holds {record.name}. Every segment is a line that pandas opens:", "soft"),
+        html.code(f"pandas.read_json({record.name + '/trajectory.jsonl'!r}, lines=True)"),
     ]
     notes = list(result.get("notes") or ())
     if notes:
         parts += [html.heading("Notes"), html.bullets(notes)]
+    parts.append(html.paragraph(_versions(result), "soft"))
     return html.page(f"Controlled run {record.name}", *parts)
 
 
@@ -63,26 +76,15 @@ def repeat_command(record: RunRecord) -> str:
     return f"sec-rl run --config {name}/config.toml --out {shlex.quote(record.name + '-again')}"
 
 
-def _plots(record: RunRecord) -> str:
-    metrics = [line["metrics"] for line in record.segments]
-    numbers = [line["segment"] for line in record.segments]
-    # Before the first segment nothing is in use and nothing is trained; the ratios say so, the accuracy is chance.
-    dense = record.result["dense"]["validation_accuracy"]
-    figures = [
-        (
-            ratios_figure(numbers, [m["data_ratio"] for m in metrics], [m["compression_ratio"] for m in metrics]),
-            "Share of the labels in use, and share of the encoder removed.",
-        ),
-        (
-            accuracy_figure(numbers, [m["validation_accuracy"] for m in metrics], dense),
-            "Accuracy on validation texts.",
-        ),
-        (
-            cost_figure(numbers, [m["size_ratio"] for m in metrics], [m["latency_ratio"] for m in metrics]),
-            "Predicted while training; the table above is measured.",
-        ),
-    ]
-    return html.plots(figures)
+def _targets(result: Mapping[str, Any]) -> list[str]:
+    rows = target_rows(result)
+    return [html.heading("Targets"), html.table(["", "asked", "reached", ""], rows)] if rows else []
+
+
+def _cost(result: Mapping[str, Any]) -> list[str]:
+    parts = time_account(result)
+    bar = [html.shares(parts, "s")] if sum(seconds for _, seconds in parts) > 0.0 else []
+    return [html.heading("What the run cost"), *bar, html.table(["", "this run"], cost_rows(result))]
 
 
 def _source(record: RunRecord) -> str:
@@ -90,7 +92,7 @@ def _source(record: RunRecord) -> str:
     return "All figures are measured." if measured else "SIMULATED: no model was trained."
 
 
-def _machine(result: Any) -> str:
+def _machine(result: Mapping[str, Any]) -> str:
     machine, settings = result.get("machine") or {}, result.get("latency_settings") or {}
     if not machine:
         return ""
@@ -101,3 +103,9 @@ def _machine(result: Any) -> str:
     )
     doubt = clock_doubt(result)
     return text if doubt is None else f"{text} {doubt}"
+
+
+def _versions(result: Mapping[str, Any]) -> str:
+    machine = result.get("machine") or {}
+    versions = ", ".join(f"{name} {version}" for name, version in (machine.get("versions") or {}).items())
+    return f"Made with {versions or 'unknown versions'}, seed {result.get('seed')}."
