@@ -107,6 +107,7 @@ class EncoderSession:
             data_ratio,
             selection=selection,
             least=least,
+            passes=round(self.budget / self.n_segments),
             precision=self.precision,
             generator=self.generator,
         )

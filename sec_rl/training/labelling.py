@@ -16,6 +16,9 @@ from sec_rl.training.trainer import predict
 # Scoring the whole pool at every purchase would cost more than training on it; a random subset of this many
 # candidates per label wanted also keeps uncertainty sampling from picking near-duplicates.
 CANDIDATES_PER_LABEL = 4
+# And no more of them than this per example pass of the coming segment: who buys more than the segment can train on
+# would pay more for choosing than for training.
+CANDIDATES_PER_PASS = 2
 
 
 def rows_in_use(
@@ -26,6 +29,7 @@ def rows_in_use(
     *,
     selection: str,
     least: int,
+    passes: int,
     precision: Precision,
     generator: np.random.Generator,
 ) -> NDArray[np.int64]:
@@ -39,6 +43,7 @@ def rows_in_use(
         data_ratio: share of the pool to use, in (0, 1].
         selection: a key of `sec_rl.data.selection.SELECTIONS`.
         least: fewest rows to use, one batch at least.
+        passes: example passes of the coming segment.
         precision: number format of the scoring passes.
         generator: decides draws and ties.
 
@@ -50,13 +55,12 @@ def rows_in_use(
     if wanted > len(bought):
         left = np.flatnonzero(~pool.bought)
         n_new = wanted - len(bought)
-        if not len(bought) or selection == "random" or n_new == len(left):
-            new = generator.choice(left, n_new, replace=False)
-        else:
-            n_candidates = min(len(left), CANDIDATES_PER_LABEL * n_new)
-            candidates = generator.choice(left, n_candidates, replace=False)
-            scores = CandidateScores(*predict(model, rows.take(candidates), precision))
-            new = candidates[select(selection, scores, n_new, generator)]
+        affordable = max(n_new, min(CANDIDATES_PER_LABEL * n_new, CANDIDATES_PER_PASS * passes))
+        blindly = not len(bought) or selection == "random"
+        new = generator.choice(left, n_new if blindly else min(len(left), affordable), replace=False)
+        if len(new) > n_new:
+            scores = CandidateScores(*predict(model, rows.take(new), precision))
+            new = new[select(selection, scores, n_new, generator)]
         pool.buy(new)
         return np.flatnonzero(pool.bought)
     if wanted < len(bought):
