@@ -177,8 +177,8 @@ def test_a_missing_file_is_named(folder: Path, missing: str) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("config.json", "{", "not valid JSON"),
-        ("config.json", "[]", "must hold a JSON object"),
+        ("config.json", "{", "is no JSON"),
+        ("config.json", "[]", "holds no JSON object"),
         ("config.json", '{"id2label": {"0": "only"}}', "fewer than two labels"),
         ("config.json", '{"id2label": {"0": "a", "2": "b"}}', "must be 0 to 1"),
         ("config.json", '{"id2label": {"0": "a", "1": "a"}}', "the same label"),
