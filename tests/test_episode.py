@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from sec_rl.agents.controllers import ScheduleController
 from sec_rl.agents.episode import run_episode, trajectory_line
 from sec_rl.agents.schedules import Schedule
-from sec_rl.envs.action import ACTION_SCALE, Limits
+from sec_rl.envs.action import ACTION_SCALE, LANDING, Limits
 from sec_rl.envs.drive import Drive, Step
 from sec_rl.envs.observation import OBSERVATION_NAMES, read
 from sec_rl.envs.session import OpenedSession
@@ -118,16 +118,22 @@ def test_schedules_arrive_where_they_should(name: str, n_segments: int) -> None:
         wanted = schedule(segment / n_segments)
         # The observation is float32, and the session's ratios are whole steps.
         assert asked.data == pytest.approx(wanted.data, abs=2e-3)
-        assert asked.compression == pytest.approx(wanted.compression, abs=2e-3)
+        if n_segments - segment - 1 >= LANDING * n_segments:
+            assert asked.compression == pytest.approx(wanted.compression, abs=2e-3)
+        else:
+            # The environment keeps the end for recovery. A random schedule would go on; the others are there.
+            assert asked.compression <= session.asked[segment - 1].compression + 2e-3
+            assert name == "random" or asked.compression == pytest.approx(wanted.compression, abs=5e-3)
 
 
 def test_an_action_starts_from_what_was_reached() -> None:
     """A session that can only remove fifths is asked for a fifth plus the action, not for twice the action."""
-    session = FakeSession(4, grain=0.2)
+    session = FakeSession(5, grain=0.2)
     drive(session, Constant(0.0, 0.1), Ratios(1.0, 0.0))
     step = 0.1 * ACTION_SCALE[1]
     reached = [0.0, 0.2, 0.4, 0.6]
-    assert [a.compression for a in session.asked] == pytest.approx([r + step for r in reached])
+    # Nothing is removed in the last segment.
+    assert [a.compression for a in session.asked[:-1]] == pytest.approx([r + step for r in reached])
 
 
 @given(st.floats(-1.0, 1.0), st.floats(-1.0, 1.0), st.integers(2, 12))

@@ -16,6 +16,7 @@ from benchmarks.faults.damage import HARMS, damage
 from benchmarks.faults.runs import small_run
 from benchmarks.faults.saving import full_disks, kills
 from benchmarks.faults.starts import killed_holders, simultaneous_starts
+from sec_rl.agents.artefact_latency import MeasuredLatency
 from sec_rl.agents.checkpoint import has_state, load_state, save_state
 from sec_rl.agents.collect import collect
 from sec_rl.agents.run import run
@@ -115,7 +116,9 @@ def test_setbacks_are_reported_and_too_many_end_the_run(
 ) -> None:
     # The clock takes processes of its own, and is not what this is about.
     times = {f"batch{n}": {"p50": 1.0, "p95": 1.0} for n in (1, 32)}
-    monkeypatch.setattr("sec_rl.agents.run.measure_artefact", lambda *_: (times, times, {"artefact": 0.0}))
+    quantiles = {name: {batch: {"p50": 1.0} for batch in times} for name in ("artefact", "dense")}
+    clock = MeasuredLatency(times, times, quantiles, {"artefact": 0.0})
+    monkeypatch.setattr("sec_rl.agents.run.measure_artefact", lambda *_: clock)
     with monkeypatch.context() as patch:
         poison(patch, POISONS["logits"], lambda step: step in (20, 50))
         result = run(config, tmp_path / "run")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -22,10 +23,12 @@ from transformers import (
 )
 
 import sec_rl
+from sec_rl.agents import latency_scale
 from sec_rl.agents.trainer_callback import SynergyCallback, compute_metrics
 from sec_rl.classifier import Classifier
 from sec_rl.encoders import resolve_encoder
 from sec_rl.errors import InputError
+from sec_rl.measurement.latency import LatencyTarget
 from sec_rl.tasks import Split, load_task
 from sec_rl.training.optimizer import optimizer_state
 
@@ -234,6 +237,23 @@ def test_what_was_removed_comes_back_after_a_collapse(tmp_path: Path) -> None:
     assert callback.steps[2].structure == callback.steps[1].structure
     assert trainer.model.config.shape().counts() == callback.steps[-1].structure
     assert math.isnan(callback.steps[1].metrics.validation_macro_f1)
+
+
+def test_a_speed_up_counts_what_int8_alone_gives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By this clock int8 is three times faster; four times is reached by removing just the rest."""
+    times = {"fp32": 30.0, "dense": 10.0, "probe": 6.0}
+
+    def clock(targets: list[LatencyTarget], _: object) -> dict[str, dict[int, SimpleNamespace]]:
+        # The dense model that is timed is the user's own, as transformers knows it.
+        dense = AutoModelForSequenceClassification.from_pretrained(targets[0].path)
+        assert isinstance(dense, BertForSequenceClassification)
+        return {target.name: {32: SimpleNamespace(p50_ms=times[target.name])} for target in targets}
+
+    monkeypatch.setattr(latency_scale, "measure_latencies", clock)
+    callback = SynergyCallback(Fixed(0.0, -1.0), target_speedup=4, n_segments=4, cost="flops")
+    tiny_trainer(tmp_path, callback).train()
+    reached = 3.0 / callback.steps[-1].metrics.latency_ratio
+    assert 4.0 <= reached < 6.0
 
 
 def test_a_checkpoint_of_a_run_in_bf16_loads(tmp_path: Path) -> None:
