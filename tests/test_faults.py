@@ -48,7 +48,8 @@ class _Gradient(torch.autograd.Function):
 POISONS: dict[str, Poison] = {
     "logits": lambda logits: logits * torch.nan,
     "infinite loss": lambda logits: logits * torch.inf,
-    "exploding loss": lambda logits: logits * 1e6,
+    # By then the model is right about some of the batch.
+    "exploding loss": lambda logits: logits * -1e9,
     "gradient": _Gradient.apply,
 }
 

@@ -107,8 +107,11 @@ def test_keys_name_one_job_each() -> None:
 def test_no_worker_outlives_who_started_it_nor_does_what_it_started(how: signal.Signals, tmp_path: Path) -> None:
     note, script = tmp_path / "pids", tmp_path / "script.py"
     script.write_text(
+        "import signal\n"
         "from sec_rl.workers import Crew, Job, run_jobs\n"
         "from tests.made_up_work import sleep_beside_a_child\n"
+        # A shell that starts tests in the background lets them ignore it, and what they start as well.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "if __name__ == '__main__':\n"
         f"    jobs = [Job('a', 0, {str(note)!r})]\n"
         "    with Crew().open() as hosts:\n"
@@ -153,7 +156,8 @@ def _sockets_below(pid: int) -> set[str]:
 
 def test_sigterm_still_means_what_it_meant(cluster: Hosts) -> None:
     del cluster
-    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    # Ray's own handler would end the process without a word.
+    assert not str(getattr(signal.getsignal(signal.SIGTERM), "__module__", "")).startswith("ray")
 
 
 def test_a_cluster_that_is_too_small_is_refused(cluster: Hosts) -> None:
