@@ -119,6 +119,7 @@ def test_a_trainers_own_run_ends_small_and_its_export_agrees(tmp_path: Path) -> 
     task = load_task("sms-spam")
     source = resolve_encoder("minilm-l6")
     tokenizer = AutoTokenizer.from_pretrained(source)
+    torch.manual_seed(0)
     model = AutoModelForSequenceClassification.from_pretrained(
         source, num_labels=2, id2label=dict(enumerate(task.label_names)), dtype=torch.float32
     )
