@@ -61,6 +61,19 @@ def test_a_purchase_scores_four_candidates_per_label_and_takes_what_the_model_do
     assert (used >= CERTAIN).mean() > 0.7
 
 
+def test_leaving_a_few_rows_out_does_not_score_all_of_them(scored: list[int]) -> None:
+    used = buy([1.0, 0.98], passes=1000)
+    assert scored == [80]
+    assert len(used) == len(set(used.tolist())) == 980
+    out = np.setdiff1d(np.arange(N_ROWS), used)
+    # The model calls every row even: of those that are, the ones it is sure of go; each class goes at its share.
+    assert (out[out % 2 == 0] < CERTAIN).mean() > 0.9
+    assert 5 <= (out % 2 == 0).sum() <= 15
+    scored.clear()
+    assert len(buy([1.0, 0.2], passes=100)) == 200
+    assert scored == [N_ROWS]
+
+
 def test_what_a_segment_cannot_train_on_is_not_chosen_with_care(scored: list[int]) -> None:
     used = buy([0.1, 0.4], passes=200)
     assert scored == [400]

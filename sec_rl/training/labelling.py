@@ -13,11 +13,11 @@ from sec_rl.training.batching import TokenRows
 from sec_rl.training.precision import Precision
 from sec_rl.training.trainer import predict
 
-# Scoring the whole pool at every purchase would cost more than training on it; a random subset of this many
-# candidates per label wanted also keeps uncertainty sampling from picking near-duplicates.
+# Scoring all rows at every change would cost more than training on them; a random subset of this many candidates per
+# label to buy, or to leave out, also keeps uncertainty sampling from picking near-duplicates.
 CANDIDATES_PER_LABEL = 4
-# And no more of them than this per example pass of the coming segment: who buys more than the segment can train on
-# would pay more for choosing than for training.
+# And at a purchase no more than this per example pass of the coming segment: who buys more than the segment can train
+# on would pay more for choosing than for training.
 CANDIDATES_PER_PASS = 2
 
 
@@ -55,15 +55,19 @@ def rows_in_use(
     if wanted > len(bought):
         left = np.flatnonzero(~pool.bought)
         n_new = wanted - len(bought)
-        affordable = max(n_new, min(CANDIDATES_PER_LABEL * n_new, CANDIDATES_PER_PASS * passes))
         blindly = not len(bought) or selection == "random"
+        affordable = max(n_new, min(CANDIDATES_PER_LABEL * n_new, CANDIDATES_PER_PASS * passes))
         new = generator.choice(left, n_new if blindly else min(len(left), affordable), replace=False)
         if len(new) > n_new:
             scores = CandidateScores(*predict(model, rows.take(new), precision))
             new = new[select(selection, scores, n_new, generator)]
         pool.buy(new)
         return np.flatnonzero(pool.bought)
-    if wanted < len(bought):
-        probabilities, _ = predict(model, rows.take(bought), precision)
-        return bought[most_informative(probabilities, pool.labels_of(bought), wanted)]
-    return bought
+    n_out = len(bought) - wanted
+    if n_out <= 0:
+        return bought
+    # A few rows less, segment after segment, must not cost a pass over all of them each time.
+    asked = generator.choice(bought, min(len(bought), CANDIDATES_PER_LABEL * n_out), replace=False)
+    probabilities, _ = predict(model, rows.take(asked), precision)
+    best = most_informative(probabilities, pool.labels_of(asked), len(asked) - n_out)
+    return np.union1d(np.setdiff1d(bought, asked), asked[best])
