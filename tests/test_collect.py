@@ -127,6 +127,10 @@ def test_collection_is_whole_resumes_and_refuses_another_plan(tmp_path: Path) ->
     pd.testing.assert_frame_equal(again.drop(columns="seconds"), table.drop(columns="seconds"))
     with pytest.raises(InputError, match="seed 0; this one has 1"):
         collect(["sms-spam"], 3, out, seed=1)
+    # Another task may join; its first episode lies there already.
+    first = plan_episodes(["tweets"], 1, 0)[0].name
+    rows = table[table["controller"] == "dense"].assign(episode=first, task="tweets", family="tweets")
+    rows.to_parquet(out / PARTS / f"{first}.parquet", index=False)
     grown = collect(["tweets"], 1, out)
     assert set(grown["task"]) == {"sms-spam", "tweets"}
     assert json.loads((out / PLAN).read_text(encoding="utf-8"))["tasks"] == ["sms-spam", "tweets"]
