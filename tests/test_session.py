@@ -16,6 +16,7 @@ from sec_rl.classifier import Classifier
 from sec_rl.cli import main
 from sec_rl.config import RunConfig
 from sec_rl.errors import InputError, RunFolderError
+from sec_rl.report.cost import PARTS
 from sec_rl.run_folder import open_run_folder, read_result
 from sec_rl.tasks import Task, load_task
 from sec_rl.values import Levers, Ratios
@@ -118,6 +119,8 @@ def test_run_folder_holds_the_contract(finished: tuple[Path, dict[str, Any]]) ->
         assert latency["batch1"]["p50"] <= latency["batch1"]["p95"]
         assert latency["batch1"]["p50"] < latency["batch32"]["p50"]
     assert result["latency_ms"]["batch32"]["p50"] < result["dense"]["latency_ms"]["batch32"]["p50"]
+    # The report names what each part of the run took.
+    assert set(result["seconds"]) == set(PARTS)
     assert result["test_rows"] == len(load_task("sms-spam", seed=CONFIG.seed).test)
     for side, model in (("artefact", result), ("dense", result["dense"])):
         for batch, known in result["latency_quantiles_ms"][side].items():

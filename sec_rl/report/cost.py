@@ -11,7 +11,8 @@ from sec_rl.report.cells import number
 PARTS = {
     "opening": "opening: task, encoder, timing this machine's blocks",
     "training": "training",
-    "scoring": "choosing labels, pruning, validation",
+    "preparing": "choosing labels, pruning",
+    "validation": "validation",
     "control": "the controller",
     "saving": "saving states",
     "closing": "export, test, the clock",
