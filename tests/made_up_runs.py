@@ -37,7 +37,7 @@ def made_up_result(**changes: Any) -> dict[str, Any]:
         "seconds": {
             "opening": 9.0,
             "training": 100.0,
-            "preparing": 6.0,
+            "preparing": 12.0,
             "validation": 6.0,
             "control": 0.1,
             "saving": 2.0,
