@@ -31,16 +31,9 @@ from sec_rl.errors import InputError
 from sec_rl.measurement.latency import LatencyTarget
 from sec_rl.tasks import Split, load_task
 from sec_rl.training.optimizer import optimizer_state
+from tests.test_slim_encoder import TINY
 
 N_SEGMENTS = 4
-TINY = {
-    "vocab_size": 60,
-    "hidden_size": 32,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 4,
-    "intermediate_size": 64,
-    "max_position_embeddings": 40,
-}
 
 
 class Fixed:

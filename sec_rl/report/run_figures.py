@@ -55,32 +55,15 @@ def run_figures(segments: Segments, dense_accuracy: float | None) -> list[tuple[
             "What the model would cost if the run stopped here: predicted while it trains, measured at the end.",
         ),
     ]
+    over_labels = (
+        "Accuracy on validation texts over labels bought: a vertical climb is training on labels already there."
+    )
+    courses = [("accuracy-labels", bought, "labels bought", over_labels)]
     # A simulated run has no clock.
     if seconds[-1] > 0.0:
-        figures.append(
-            (
-                line_figure(
-                    "accuracy-time",
-                    seconds,
-                    {"validation accuracy": (accuracy, GREEN)},
-                    across="training time, s",
-                    label="%",
-                    level=level,
-                ),
-                "Accuracy on validation texts over training time; scoring and saving are not counted.",
-            )
-        )
-    figures.append(
-        (
-            line_figure(
-                "accuracy-labels",
-                bought,
-                {"validation accuracy": (accuracy, GREEN)},
-                across="labels bought",
-                label="%",
-                level=level,
-            ),
-            "Accuracy on validation texts over labels bought: a vertical climb is training on labels already there.",
-        )
-    )
+        over_time = "Accuracy on validation texts over training time; scoring and saving are not counted."
+        courses.insert(0, ("accuracy-time", seconds, "training time, s", over_time))
+    for name, places, across, caption in courses:
+        course = {"validation accuracy": (accuracy, GREEN)}
+        figures.append((line_figure(name, places, course, across=across, label="%", level=level), caption))
     return figures

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import time
 import traceback
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -68,25 +69,28 @@ class Host(Protocol):
         """End the worker, whatever it is doing, with all that it started; harmless where it is gone."""
 
 
-class Hosts(Protocol):
+class Hosts(ABC):
     """Workers of one kind. A context manager: closing it ends them all."""
 
+    @abstractmethod
     def open(self, make: Make) -> Host:
         """Start a worker; its first answer, due at once, is empty and says that its object is made."""
 
+    @abstractmethod
     def wait(self, hosts: Sequence[Host], timeout_seconds: float) -> list[Host]:
         """Return those that have an answer or are gone; none after the time-out."""
 
+    @abstractmethod
     def close(self) -> None:
         """End every worker; harmless when called again."""
 
     def __enter__(self) -> Self:
-        """Return itself."""
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close."""
+        self.close()
 
 
 class Served:

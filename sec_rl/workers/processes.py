@@ -11,10 +11,9 @@ import socket
 import threading
 from collections.abc import Iterator, Sequence
 from multiprocessing import connection
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
-from sec_rl.workers.hosts import Host, Make, Outcome, Served, WorkerLostError, lost
+from sec_rl.workers.hosts import Host, Hosts, Make, Outcome, Served, WorkerLostError, lost
 from sec_rl.workers.threads import thread_variables
 from sec_rl.workers.wire import Wire
 
@@ -73,7 +72,7 @@ class ProcessHost:
         return f"{_DEAD} of signal {-code}" if code < 0 else f"{_DEAD} with exit code {code}"
 
 
-class ProcessHosts:
+class ProcessHosts(Hosts):
     """See `Hosts`.
 
     They are spawned: forked ones would inherit the state of torch's threads.
@@ -107,14 +106,6 @@ class ProcessHosts:
         """End every worker, see `Hosts`."""
         for host in self._opened:
             host.end()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def serve(end: socket.socket, make: Make) -> None:

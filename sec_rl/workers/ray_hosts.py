@@ -13,11 +13,11 @@ import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from functools import partial
-from types import ModuleType, TracebackType
-from typing import Any, Self
+from types import ModuleType
+from typing import Any
 
 from sec_rl.errors import InputError
-from sec_rl.workers.hosts import Host, Make, Outcome, Served, WorkerLostError, lost
+from sec_rl.workers.hosts import Host, Hosts, Make, Outcome, Served, WorkerLostError, lost
 from sec_rl.workers.threads import thread_variables
 
 # Address that asks for a cluster of this machine alone.
@@ -61,7 +61,7 @@ class RayHost:
             self.ended = True
 
 
-class RayHosts:
+class RayHosts(Hosts):
     """See `Hosts`.
 
     Args:
@@ -115,14 +115,6 @@ class RayHosts:
         if self._folder is not None:
             self._folder.cleanup()
             self._folder = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _connect(self, address: str, processors: int) -> None:
         quiet = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": False}
