@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from sec_rl.agents.fit_dynamics import fit_ensemble, fit_sensitivity, free_run
-from sec_rl.agents.fit_noise import fit_noise, noisy_finals
+from sec_rl.agents.fit_noise import fit_noise, fit_persistence, noisy_finals
 from sec_rl.agents.recorded_tasks import recorded_tasks
 from sec_rl.agents.trace_batch import TraceBatch, trace_batch
 from sec_rl.agents.traces import read_traces, without
@@ -78,7 +78,7 @@ def calibrate(
         # Neither noise nor spread of sensitivities may know the family that they are judged on.
         noise = _noise([other for name, other in folds.items() if name != family])
         left_out[family] = judge(fold.ensemble, noise, curves, fold.own, table)
-        left_out[family]["sensitivity"] = fold.sensitivity
+        left_out[family]["sensitivity"] = fold.sensitivity[0]
     say(f"fitting {members} members to {len(batch)} episodes ...")
     ensemble = fit_ensemble(batch, n_members=members, epochs=epochs, seed=seed)
     about = {
@@ -90,7 +90,7 @@ def calibrate(
         "left_out": left_out,
         "overall": _overall(left_out),
     }
-    noise = _noise(list(folds.values())) if folds else fit_noise(ensemble, batch)
+    noise = _noise(list(folds.values())) if folds else fit_noise(ensemble, batch, fit_persistence(batch))
     simulator = Simulator(ensemble, noise, curves, tasks, names, about)
     save_simulator(simulator, out)
     return about
@@ -104,13 +104,13 @@ class _Fold:
         own: its episodes.
         ensemble: fitted to all others.
         noise: what that ensemble leaves unexplained of single segments of `own`.
-        sensitivity: of the family, under that ensemble.
+        sensitivity: of the family, under that ensemble, and the standard error of its logarithm.
     """
 
     own: TraceBatch
     ensemble: Ensemble
     noise: Noise
-    sensitivity: float
+    sensitivity: tuple[float, float]
 
 
 def _left_out(
@@ -121,16 +121,24 @@ def _left_out(
         is_own = batch.families == family
         own, others = batch.take(np.flatnonzero(is_own)), batch.take(np.flatnonzero(~is_own))
         ensemble = fit_ensemble(others, n_members=members, epochs=epochs, seed=seed)
-        folds[str(family)] = _Fold(own, ensemble, fit_noise(ensemble, own), fit_sensitivity(ensemble, own))
+        folds[str(family)] = _Fold(
+            own, ensemble, fit_noise(ensemble, own, fit_persistence(own)), fit_sensitivity(ensemble, own)
+        )
         say(f"[{count}/{len(families)}] fitted without {family}")
     return folds
 
 
 def _noise(folds: Sequence[_Fold]) -> Noise:
     """Return noise as it is on left-out families: an ensemble's own ones would flatter it."""
-    logs = np.log([fold.sensitivity for fold in folds])
-    # Around 0: that is the law as it was fitted.
-    return Noise(np.mean([fold.noise.weights for fold in folds], axis=0), float(np.sqrt(np.mean(logs**2))))
+    sensitivities, errors = np.array([fold.sensitivity for fold in folds]).T
+    # Around 0: that is the law as it was fitted. What the estimates' own errors add to their spread is no spread of
+    # tasks.
+    spread = max(0.0, float(np.mean(np.log(sensitivities) ** 2 - errors**2)))
+    return Noise(
+        np.mean([fold.noise.weights for fold in folds], axis=0),
+        sensitivity=spread**0.5,
+        persistence=float(np.median([fold.noise.persistence for fold in folds])),
+    )
 
 
 def judge(

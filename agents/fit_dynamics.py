@@ -44,8 +44,9 @@ _LEAST_DEVIATION = 1e-6
 # Levers were drawn in few episodes: their coefficients are held near 0 by the square of what a usual setting does.
 _LEVERS = [DEVIATION_NAMES.index(name) for name in ("augmentation", "pseudo_labels", "distillation", "depth_share")]
 _USUAL_LEVERS, _LEVER_PENALTY = (0.1, 0.3, 0.5, 0.5), 0.1
-# Candidates for a task's own sensitivity.
+# Candidates for a task's own sensitivity, and resamplings that tell how well it is known.
 _SENSITIVITIES = np.geomspace(0.25, 4.0, 33)
+_RESAMPLINGS = 16
 
 
 class _Members(nn.Module):
@@ -121,14 +122,17 @@ def fit_ensemble(traces: TraceBatch, *, n_members: int, epochs: int, seed: int) 
     return members.ensemble()
 
 
-def fit_sensitivity(ensemble: Ensemble, traces: TraceBatch) -> float:
-    """Return the sensitivity with which an ensemble that does not know these episodes describes them best."""
+def fit_sensitivity(ensemble: Ensemble, traces: TraceBatch) -> tuple[float, float]:
+    """Return the sensitivity with which an ensemble that does not know these episodes describes them best.
 
-    def error(sensitivity: float) -> float:
-        free = free_run(ensemble, traces, sensitivity).mean(axis=0)[:, :, 0]
-        return float(np.abs(free - traces.states[:, 1:, 0])[traces.learned].mean())
-
-    return float(min(_SENSITIVITIES, key=error))
+    Returns:
+        the sensitivity, and the standard error of its logarithm by a bootstrap of whole episodes.
+    """
+    free = np.stack([free_run(ensemble, traces, each).mean(axis=0)[:, :, 0] for each in _SENSITIVITIES])
+    errors = np.where(traces.learned, np.abs(free - traces.states[:, 1:, 0]), 0.0).sum(axis=2)
+    picked = np.random.default_rng(0).integers(0, len(traces), (_RESAMPLINGS, len(traces)))
+    resampled = np.log(_SENSITIVITIES[errors[:, picked].sum(axis=2).argmin(axis=0)])
+    return float(_SENSITIVITIES[errors.sum(axis=1).argmin()]), float(resampled.std())
 
 
 def free_run(ensemble: Ensemble, traces: TraceBatch, sensitivity: float = 1.0) -> NDArray[np.float64]:

@@ -18,7 +18,7 @@ from benchmarks.worlds import Outcomes, World
 from sec_rl.agents.baselines import Greedy
 from sec_rl.agents.evaluate import play
 from sec_rl.agents.simulated_lanes import SimulatorVecEnv
-from sec_rl.backends.simulator.model import Noise, Simulator
+from sec_rl.backends.simulator.model import Simulator
 from sec_rl.backends.simulator.tasks import accuracy_skill, loss_skill
 from sec_rl.envs.observation import OBSERVATION_NAMES
 
@@ -41,7 +41,7 @@ class Planner:
     def __init__(self, world: World, model: Simulator, horizon: int) -> None:
         self._world, self._horizon = world, horizon
         # The family's own sensitivity is unknown; the law as it was fitted stands for it.
-        self._model = replace(model, noise=Noise(model.noise.weights, 0.0))
+        self._model = replace(model, noise=replace(model.noise, sensitivity=0.0))
         self._copies = model.ensemble.n_members
 
     def begin(self, n_lanes: int, seed: int) -> None:

@@ -28,13 +28,13 @@ from numpy.typing import NDArray
 from sec_rl.agents.calibrate import cost_curves
 from sec_rl.agents.evaluate import play
 from sec_rl.agents.fit_dynamics import fit_ensemble, fit_sensitivity, free_run
-from sec_rl.agents.fit_noise import fit_noise
+from sec_rl.agents.fit_noise import fit_noise, fit_persistence
 from sec_rl.agents.lanes import LaneController
 from sec_rl.agents.record import FINAL_ROWS
 from sec_rl.agents.recorded_tasks import recorded_tasks
 from sec_rl.agents.simulated_lanes import SimulatorVecEnv
 from sec_rl.agents.trace_batch import TraceBatch, trace_batch
-from sec_rl.backends.simulator.model import Noise, Simulator
+from sec_rl.backends.simulator.model import Simulator
 from sec_rl.envs.batch import PreferenceBatch
 from sec_rl.envs.utility import utility_terms_batch
 from sec_rl.errors import InputError
@@ -182,7 +182,7 @@ def only(simulator: Simulator, setting: int, members: Sequence[int]) -> Simulato
     return replace(
         simulator,
         ensemble=kept,
-        noise=Noise(simulator.noise.weights, 0.0),
+        noise=replace(simulator.noise, sensitivity=0.0),
         tasks=simulator.tasks.take([setting]),
         names=(simulator.names[setting],),
     )
@@ -226,7 +226,7 @@ def open_judge(table: pd.DataFrame, family: str, kind: str, *, quick: bool = Fal
     }
     ends = own_rows[own_rows["segment"] == own_rows["n_segments"]]
     return Judge(
-        Simulator(ensemble, fit_noise(ensemble, own), curves, tasks, names, about),
+        Simulator(ensemble, fit_noise(ensemble, own, fit_persistence(own)), curves, tasks, names, about),
         float((ends["seconds"] / ends["example_passes"]).mean()),
     )
 

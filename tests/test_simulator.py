@@ -138,6 +138,7 @@ def test_lanes_do_what_drive_does(simulator: Simulator, seed: int, actions: list
         lanes._members[one],
         lanes._sensitivity[one],
         lanes._noise[one, :n_segments].copy(),
+        lanes._sample[one],
     )
     session = SimulatedSession(simulator, same)
     drive = Drive(

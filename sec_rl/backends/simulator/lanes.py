@@ -29,6 +29,7 @@ class Opening:
         n_segments: segments of each run, in [1, 200].
         members: member of the ensemble that simulates each; `sensitivity`: the task's own, above 0.
         noise: (lanes, segments, 3) standard normal; as many segments as the longest run has.
+        sample: (lanes,) standard normal: what the rows of the validation sample add in every segment.
     """
 
     tasks: TaskBatch
@@ -36,16 +37,17 @@ class Opening:
     members: NDArray[np.int64]
     sensitivity: NDArray[np.float64]
     noise: NDArray[np.float64]
+    sample: NDArray[np.float64]
 
 
 def draw_opening(
     simulator: Simulator, tasks: TaskBatch, n_segments: NDArray[np.int64], generator: np.random.Generator
 ) -> Opening:
-    """Draw members, sensitivities and noise for tasks."""
+    """Draw members, sensitivities, noise and validation samples for tasks."""
     members = generator.integers(0, simulator.ensemble.n_members, len(tasks))
     sensitivity = np.exp(simulator.noise.sensitivity * generator.standard_normal(len(tasks)))
     noise = generator.standard_normal((len(tasks), int(n_segments.max()), N_NOISE))
-    return Opening(tasks, n_segments, members, sensitivity, noise)
+    return Opening(tasks, n_segments, members, sensitivity, noise, generator.standard_normal(len(tasks)))
 
 
 class SimulatorLanes:
@@ -69,7 +71,7 @@ class SimulatorLanes:
         self.tasks = opening.tasks.take(np.arange(n))
         self.n_segments = opening.n_segments.astype(np.float64)
         self._members, self._sensitivity = opening.members.copy(), opening.sensitivity.copy()
-        self._noise = np.zeros((n, max_segments, N_NOISE))
+        self._noise, self._sample = np.zeros((n, max_segments, N_NOISE)), opening.sample.copy()
         self.segment, self.data, self.compression = np.zeros(n), np.zeros(n), np.zeros(n)
         self.labels, self._early = np.zeros(n), np.zeros(n)
         self.accuracy, self.loss = np.zeros(n), np.zeros(n)
@@ -84,6 +86,7 @@ class SimulatorLanes:
         self.n_segments[lanes] = opening.n_segments
         self._members[lanes], self._sensitivity[lanes] = opening.members, opening.sensitivity
         self._noise[lanes, : opening.noise.shape[1]] = opening.noise
+        self._sample[lanes] = opening.sample
         for column in (self.segment, self.data, self.compression, self.labels, self._early):
             column[lanes] = 0.0
         tasks = opening.tasks
@@ -138,7 +141,9 @@ class SimulatorLanes:
     def state_dict(self) -> dict[str, NDArray[np.float64]]:
         """Return everything that changes, as arrays."""
         own = ("n_segments", "segment", "data", "compression", "labels", "_early", "accuracy", "loss", "_state")
-        arrays = {name: getattr(self, name).copy() for name in (*own, "_members", "_sensitivity", "_noise")}
+        arrays = {
+            name: getattr(self, name).copy() for name in (*own, "_members", "_sensitivity", "_noise", "_sample")
+        }
         return arrays | {f"task.{name}": value.copy() for name, value in vars(self.tasks).items()}
 
     def load_state_dict(self, state: dict[str, NDArray[np.float64]]) -> None:
@@ -150,8 +155,12 @@ class SimulatorLanes:
                 setattr(self, name, value.copy())
 
     def _observe(self, noise: Lanes) -> None:
-        """Turn skills into what validation shows: a sample's accuracy has the noise of its size."""
-        true = self.true_accuracy
-        sampled = true + np.sqrt(true * (1.0 - true) / VALIDATION_ROWS) * noise
+        """Turn skills into what validation shows: a sample's accuracy has the noise of its size.
+
+        Most of that noise is a matter of which rows are in the sample, and stays; the rest comes anew every time.
+        """
+        true, stays = self.true_accuracy, self._simulator.noise.persistence
+        mixed = np.sqrt(stays) * self._sample + np.sqrt(1.0 - stays) * noise
+        sampled = true + np.sqrt(true * (1.0 - true) / VALIDATION_ROWS) * mixed
         self.accuracy = np.clip(sampled, 0.0, 1.0)
         self.loss = loss_of(self._state[:, 1], self.tasks)

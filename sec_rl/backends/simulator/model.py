@@ -21,7 +21,7 @@ from sec_rl.backends.simulator.tasks import LOWEST_SKILL, TaskBatch
 from sec_rl.errors import InputError
 from sec_rl.files import read_bytes, read_json, write_atomically, write_bytes
 
-SCHEMA, DESCRIPTION, WEIGHTS = 2, "simulator.json", "simulator.safetensors"
+SCHEMA, DESCRIPTION, WEIGHTS = 3, "simulator.json", "simulator.safetensors"
 _MOST_BYTES = 50_000_000
 N_NOISE_WEIGHTS = 5
 # Spread below this says nothing: the residuals of a solved task are rounding.
@@ -36,10 +36,13 @@ class Noise:
         weights: (2, 5) for skill of accuracy and of loss: constant, learning rate, removal, what is missing to the
             asymptote, logarithm of skill x (1 - skill).
         sensitivity: standard deviation of the logarithm of a task's own sensitivity, at least 0.
+        persistence: share of the variance of the validation sample's noise that is the same in all segments of a run,
+            in [0, 1]: a run is scored on the same rows every time.
     """
 
     weights: NDArray[np.float64]
     sensitivity: float = 0.0
+    persistence: float = 0.0
 
     def scale(self, inputs: NDArray[np.float64], after: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return standard deviations, (lanes, 2).
@@ -102,7 +105,8 @@ def save_simulator(simulator: Simulator, folder: Path) -> None:
     """Write `simulator.json` and `simulator.safetensors`."""
     folder.mkdir(parents=True, exist_ok=True)
     ensemble, curves = simulator.ensemble, simulator.curves
-    tensors = {"noise": simulator.noise.weights, "sensitivity": np.array([simulator.noise.sensitivity])}
+    noise = simulator.noise
+    tensors = {"noise": noise.weights, "spread": np.array([noise.sensitivity, noise.persistence])}
     tensors |= {f"law.{field.name}": getattr(ensemble, field.name) for field in fields(Ensemble)}
     tensors |= {f"curve.{field.name}": getattr(curves, field.name) for field in fields(curves)}
     tensors |= {f"task.{field.name}": getattr(simulator.tasks, field.name) for field in fields(TaskBatch)}
@@ -124,7 +128,7 @@ def load_simulator(folder: Path) -> Simulator:
         ensemble = Ensemble(**{field.name: tensors[f"law.{field.name}"] for field in fields(Ensemble)})
         simulator = Simulator(
             ensemble,
-            Noise(tensors["noise"], float(tensors["sensitivity"][0])),
+            Noise(tensors["noise"], *map(float, tensors["spread"])),
             CostCurves(*(tensors[f"curve.{field.name}"] for field in fields(CostCurves))),
             TaskBatch(**{field.name: tensors[f"task.{field.name}"] for field in fields(TaskBatch)}),
             tuple(description["settings"]),
