@@ -105,6 +105,7 @@ def run(
         RunFolderError: `out` is taken, or holds nothing to resume.
         RunInterruptedError: Ctrl-C or SIGTERM came after the folder was made.
         DiskError: the disk is full; the run goes on with `resume` when there is room.
+        OutOfMemoryError: memory ran out; the run goes on with `resume` where there is more.
         TrainingDivergedError: it diverged again and again; the folder says so.
     """
     with open_run_folder(out, overwrite=overwrite, resume=resume) as folder:

@@ -16,7 +16,14 @@ from sec_rl.agents.checkpoint import has_state, load_state, save_state
 from sec_rl.backends.bert import BertSession
 from sec_rl.config import RunConfig
 from sec_rl.envs.drive import Drive
-from sec_rl.errors import DiskError, InputError, RunFolderError, RunInterruptedError
+from sec_rl.errors import (
+    DiskError,
+    InputError,
+    OutOfMemoryError,
+    RunFolderError,
+    RunInterruptedError,
+    is_out_of_memory,
+)
 from sec_rl.files import write_atomically
 from sec_rl.run_folder import CONFIG
 from sec_rl.training.divergence import TrainingDivergedError
@@ -69,6 +76,7 @@ def how_to_go_on(folder: Path, drive: Drive) -> Iterator[None]:
     Raises:
         RunInterruptedError: Ctrl-C or SIGTERM came.
         DiskError: something could not be written.
+        OutOfMemoryError: memory ran out.
         TrainingDivergedError: the run gave up; `failure.txt` in the folder holds why.
     """
     (folder / FAILURE).unlink(missing_ok=True)
@@ -84,6 +92,14 @@ def how_to_go_on(folder: Path, drive: Drive) -> Iterator[None]:
     except TrainingDivergedError as error:
         write_atomically(folder / FAILURE, f"{error}\n")
         raise
+    except (MemoryError, RuntimeError, OSError) as error:
+        if not is_out_of_memory(error):
+            raise
+        last = drive.history[-1]
+        raise OutOfMemoryError(
+            f"Memory ran out after segment {last.segment} of {last.n_segments}; --batch-size and --max-length decide "
+            f"how much a step takes. With more memory, the run goes on: {resume_command(folder)}"
+        ) from error
 
 
 def drop_states(folder: Path) -> None:

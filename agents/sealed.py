@@ -36,8 +36,12 @@ def write_sealed(card_path: Path, card: Mapping[str, Any], tensors_path: Path, t
 
     Raises:
         DiskError: the disk is full, or may not be written to.
+        MemoryError: there is no memory for a copy of the tensors.
     """
-    data = safetensors.numpy.save({name: np.ascontiguousarray(value) for name, value in tensors.items()})
+    arrays = {name: np.ascontiguousarray(value) for name, value in tensors.items()}
+    # Where there is no memory for its copy, safetensors ends the process; numpy raises.
+    np.empty(sum(array.nbytes for array in arrays.values()), np.uint8)
+    data = safetensors.numpy.save(arrays)
     # What comes back from JSON is what is sealed: tuples are lists by then.
     plain = json.loads(json.dumps(card, allow_nan=False))
     sealed = {**plain, CHECKSUM: checksum(plain, data)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Iterable
 
 
@@ -20,6 +21,10 @@ class RunFolderError(SecRlError):
 
 class DiskError(SecRlError):
     """A file cannot be written: the disk is full, or may not be written to; what stood there before still does."""
+
+
+class OutOfMemoryError(SecRlError):
+    """Memory ran out; the text names what decides how much is needed."""
 
 
 class RunInterruptedError(SecRlError):
@@ -42,6 +47,15 @@ def unknown_name(kind: str, value: str, known: Iterable[str]) -> InputError:
     nearest = difflib.get_close_matches(value, names, n=1, cutoff=0.5)
     hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
     return InputError(f"Unknown {kind} {value!r}.{hint} Valid: {', '.join(names)}.")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an error is what Python, numpy, torch or the system raise when memory runs out."""
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    # torch has no class of its own for the memory of the machine, nor does pybind11 always.
+    said = str(error) if isinstance(error, RuntimeError) else ""
+    return isinstance(error, MemoryError) or "can't allocate memory" in said or "bad_alloc" in said
 
 
 def out_of_range(name: str, value: float, low: float, high: float) -> InputError:

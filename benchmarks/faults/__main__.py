@@ -11,15 +11,16 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 from benchmarks.console import exit_with, say, verdict
 from benchmarks.estimates import Criterion, estimate
 from benchmarks.faults.damage import HARMS, damage
 from benchmarks.faults.payloads import PAYLOADS, judge_payload
-from benchmarks.faults.row import Row
+from benchmarks.faults.row import Row, together
 from benchmarks.faults.samples import KINDS
 from benchmarks.faults.saving import full_disks, kills
 from benchmarks.faults.starts import killed_holders, simultaneous_starts
@@ -27,8 +28,9 @@ from benchmarks.options import RESULTS, Options
 from benchmarks.writing import markdown_table, write_results
 from sec_rl.files import write_atomically
 
-# A reader that takes this long hangs.
-_FUZZ_SECONDS = 3600.0
+# A reader that takes this long over a batch hangs. A batch is what an interrupted call does again at most.
+_FUZZ_SECONDS, _FUZZ_BATCH = 3600.0, 2500
+_REAL_BATCH = 20
 # Reading is slow in places: parquet goes through a builder of its own, configurations through the command line.
 _SLOW = {"task, parquet": 0.05, "configuration": 0.2, "interrupted run": 0.2}
 
@@ -86,30 +88,32 @@ def parts_of(counts: Counts) -> dict[str, tuple[Part, dict[str, int]]]:
 
         parts[f"damage, {name}"] = harm, {"count": count, "seed": seed}
     for kind in KINDS:
-        count = int(counts.fuzz * _SLOW.get(kind, 1.0))
-
-        def spoil(folder: Path, kind: str = kind, count: int = count) -> Sequence[Row]:
-            return [_fuzzed(kind, count, seed)]
-
-        parts[f"fuzz, {kind}"] = spoil, {"count": count, "seed": seed}
-    if counts.real_kills:
-        parts["real kills"] = _real_kills(counts.real_kills, seed), {"count": counts.real_kills, "seed": seed}
-    for name in ("SIGTERM", "SIGINT") if counts.real_signals else ():
-        made = _real_signals(name, counts.real_signals, seed)
-        parts[f"real {name}"] = made, {"count": counts.real_signals, "seed": seed}
+        for number, settings in enumerate(_batches(int(counts.fuzz * _SLOW.get(kind, 1.0)), _FUZZ_BATCH, seed)):
+            parts[f"fuzz, {kind}, {number}"] = partial(_fuzzed, kind, **settings), settings
+    for number, settings in enumerate(_batches(counts.real_kills, _REAL_BATCH, seed)):
+        parts[f"real kills, {number}"] = partial(_real_kills, **settings), settings
+    for name in ("SIGTERM", "SIGINT"):
+        for number, settings in enumerate(_batches(counts.real_signals, _REAL_BATCH, seed)):
+            parts[f"real {name}, {number}"] = partial(_real_signals, name, **settings), settings
     return parts
 
 
-def _real_kills(count: int, seed: int) -> Part:
+def _batches(count: int, most: int, seed: int) -> Iterator[dict[str, int]]:
+    """Cut a count into parts of at most so many, each with a seed of its own."""
+    for number, first in enumerate(range(0, count, most)):
+        yield {"count": min(most, count - first), "seed": seed + number}
+
+
+def _real_kills(folder: Path, *, count: int, seed: int) -> Sequence[Row]:
     from benchmarks.faults.runs import kill_runs
 
-    return lambda folder: kill_runs(count, folder, seed)
+    return kill_runs(count, folder, seed)
 
 
-def _real_signals(name: str, count: int, seed: int) -> Part:
+def _real_signals(name: str, folder: Path, *, count: int, seed: int) -> Sequence[Row]:
     from benchmarks.faults.runs import signal_runs
 
-    return lambda folder: [signal_runs(name, count, folder, seed)]
+    return [signal_runs(name, count, folder, seed)]
 
 
 def _payloads(_folder: Path) -> Sequence[Row]:
@@ -122,19 +126,20 @@ def _payloads(_folder: Path) -> Sequence[Row]:
     return [Row("hostile folders", len(PAYLOADS), 0, len(problems), problems=problems)]
 
 
-def _fuzzed(kind: str, count: int, seed: int) -> Row:
+def _fuzzed(kind: str, _folder: Path, *, count: int, seed: int) -> Sequence[Row]:
     """Fuzz in a process of its own; one that dies is a fault, too."""
     words = [sys.executable, "-m", "benchmarks.faults.fuzz", kind, str(count), str(seed)]
     name = f"fuzzed: {kind}"
     try:
         ended = subprocess.run(words, capture_output=True, text=True, check=False, timeout=_FUZZ_SECONDS)
     except subprocess.TimeoutExpired:
-        return Row(name, 0, 1, 0, problems=[f"{kind}: a reader hangs."])
+        return [Row(name, 0, 1, 0, problems=[f"{kind}: a reader hangs."])]
     if ended.returncode:
-        return Row(name, 0, 1, 0, problems=[f"{kind}: exit {ended.returncode}, {ended.stderr.strip()[-200:]}"])
+        return [Row(name, 0, 1, 0, problems=[f"{kind}: exit {ended.returncode}, {ended.stderr.strip()[-200:]}"])]
     found = json.loads(ended.stdout.splitlines()[-1])
     details = {key: float(found[key]) for key in ("refused", "read", "peak_growth_bytes")}
-    return Row(name, found["inputs"], 0, len(found["foreign"]), details, [f"{kind}: {f}" for f in found["foreign"]])
+    problems = [f"{kind}: {each}" for each in found["foreign"]]
+    return [Row(name, found["inputs"], 0, len(problems), details, problems)]
 
 
 def main() -> int:
@@ -174,7 +179,7 @@ def main() -> int:
         quick=found.quick,
         command="python -m benchmarks.faults" + (" --quick" if found.quick else "") + flags,
     )
-    return _write(options, rows, left)
+    return _write(options, together(rows), left)
 
 
 def _write(options: Options, rows: Sequence[Row], left: Sequence[str]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 
@@ -24,3 +25,20 @@ class Row:
     corrupted: int = 0
     details: dict[str, float] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
+
+
+def together(rows: Sequence[Row]) -> list[Row]:
+    """Return one row per fault: what several parts did is counted together; of details the largest is kept."""
+    found: dict[str, Row] = {}
+    for row in rows:
+        other = found.get(row.fault, Row(row.fault, 0))
+        details = {name: max(value, other.details.get(name, value)) for name, value in row.details.items()}
+        found[row.fault] = Row(
+            row.fault,
+            other.injected + row.injected,
+            other.lost + row.lost,
+            other.corrupted + row.corrupted,
+            details,
+            [*other.problems, *row.problems],
+        )
+    return list(found.values())

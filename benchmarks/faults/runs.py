@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,8 @@ _SAVES_OFTEN = """
 import sys
 from sec_rl.agents import run_state
 run_state.SAVE_SECONDS = 0.0
+"""
+_RUNS = """
 from sec_rl.cli import main
 sys.argv = ["sec-rl", "run", "--config", sys.argv[1], "--out", sys.argv[2], *sys.argv[3:]]
 main()
@@ -37,13 +41,20 @@ _TIMES = (
 _KILLS_PER_RUN = 4
 # A save of the tiny model takes some milliseconds.
 _LOOK_SECONDS = 0.0005
-EXIT_SECONDS = 10.0
+# Of the run's own processor time, which neighbours on a busy machine hardly change; and by the clock.
+EXIT_SECONDS, HANGS_SECONDS = 10.0, 120.0
 
 
-def small_run(folder: Path, seed: int) -> RunConfig:
-    """Write a task and an encoder of two narrow layers, and return a run on them in which everything remembers."""
-    task, encoder = folder / "task", folder / "encoder"
-    for place, make in ((task, KINDS["task, csv"].make), (encoder, write_tiny_encoder)):
+def small_run(folder: Path, seed: int, width: int = 16) -> RunConfig:
+    """Write a task and an encoder of two layers, and return a run on them in which everything remembers.
+
+    Args:
+        folder: of task and encoder; what is there stays.
+        seed: of the run.
+        width: of the encoder, see `write_tiny_encoder`.
+    """
+    task, encoder = folder / "task", folder / f"encoder-{width}"
+    for place, make in ((task, KINDS["task, csv"].make), (encoder, partial(write_tiny_encoder, width=width))):
         if not place.exists():
             place.mkdir(parents=True)
             make(place)
@@ -97,12 +108,30 @@ def difference(folder: Path, whole: Path) -> str | None:
     return None
 
 
-def start_run(config: RunConfig, folder: Path, *flags: str) -> subprocess.Popen[str]:
-    """Start a run that saves after every segment."""
+def start_run(
+    config: RunConfig,
+    folder: Path,
+    *flags: str,
+    before: str = "",
+    around: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
+) -> subprocess.Popen[str]:
+    """Start a run that saves after every segment.
+
+    Args:
+        config: the run.
+        folder: its folder.
+        flags: of `sec-rl run`, more of them.
+        before: lines of Python that prepare a fault; `run_state` is imported by then.
+        around: command that starts the process instead, and its arguments.
+        environment: variables that are added.
+    """
     settings = folder.parent / f"{folder.name}.toml"
     settings.write_text(to_toml(config.model_dump()))
-    words = [sys.executable, "-c", _SAVES_OFTEN, str(settings), str(folder), "--quiet", *flags]
-    return subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    script = _SAVES_OFTEN + before + _RUNS
+    words = [*around, sys.executable, "-c", script, str(settings), str(folder), "--quiet", *flags]
+    added = {**os.environ, **(environment or {})}
+    return subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=added)
 
 
 def segments_done(folder: Path) -> int:
@@ -190,7 +219,7 @@ def signal_runs(name: str, count: int, folder: Path, seed: int) -> Row:
     if not (whole / "result.json").exists():
         finish(config, whole, "--overwrite")
     injected = lost = corrupted = 0
-    slowest, problems = 0.0, []
+    slowest, busiest, problems = 0.0, 0.0, []
     while injected < count:
         place = folder / f"stopped-{seed}"
         shutil.rmtree(place, ignore_errors=True)
@@ -199,13 +228,16 @@ def signal_runs(name: str, count: int, folder: Path, seed: int) -> Row:
         while process.poll() is None and segments_done(place) <= after:
             time.sleep(_LOOK_SECONDS)
         time.sleep(chance.uniform(0.0, 0.05))
-        asked = time.perf_counter()
+        asked, used = time.perf_counter(), _processor_seconds(process.pid)
         process.send_signal(number)
-        said = process.communicate()[1].strip()
+        assert process.stderr is not None  # it is a pipe
+        said = process.stderr.read().strip()
+        used_in_all = _processor_seconds(process.pid)
+        process.wait()
         if process.returncode == 0:
             continue
         injected += 1
-        slowest = max(slowest, time.perf_counter() - asked)
+        slowest, busiest = max(slowest, time.perf_counter() - asked), max(busiest, used_in_all - used)
         if process.returncode != 130 or not said.endswith(f"--out {place} --resume") or "\n" in said:
             problems.append(f"exit {process.returncode}: {said[-200:]}")
             corrupted += 1
@@ -215,5 +247,12 @@ def signal_runs(name: str, count: int, folder: Path, seed: int) -> Row:
         except RuntimeError as error:
             lost += 1
             problems.append(str(error))
-    corrupted += slowest > EXIT_SECONDS
-    return Row(f"{name} to a real run", injected, lost, corrupted, {"slowest_exit_seconds": slowest}, problems)
+    corrupted += busiest > EXIT_SECONDS or slowest > HANGS_SECONDS
+    details = {"slowest_exit_seconds": slowest, "slowest_exit_processor_seconds": busiest}
+    return Row(f"{name} to a real run", injected, lost, corrupted, details, problems)
+
+
+def _processor_seconds(pid: int) -> float:
+    """Return the processor time that a process has used; it may have ended, but not been waited for."""
+    words = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")

@@ -30,18 +30,23 @@ def write_tiny_model(folder: Path) -> None:
     (folder / "config.json").write_text(json.dumps({"id2label": _LABELS, "max_position_embeddings": 32}))
 
 
-def write_tiny_encoder(folder: Path) -> None:
-    """Write a BERT of two layers with 16 features, as transformers saves it."""
+def write_tiny_encoder(folder: Path, width: int = 16) -> None:
+    """Write a BERT of two layers, as transformers saves it.
+
+    Args:
+        folder: to write it to.
+        width: features per token, a multiple of 16.
+    """
     from transformers import BertConfig, BertModel
 
     from sec_rl.compression.loading import quiet_transformers
 
     config = BertConfig(
         vocab_size=len(PIECES),
-        hidden_size=16,
+        hidden_size=width,
         num_hidden_layers=2,
         num_attention_heads=2,
-        intermediate_size=32,
+        intermediate_size=2 * width,
         max_position_embeddings=32,
     )
     with quiet_transformers():

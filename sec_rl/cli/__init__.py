@@ -17,7 +17,7 @@ from sec_rl.cli.groups import BUDGET, CLOCK, CONTROL, FOLDER, LEARNED, LOOK, POL
 from sec_rl.cli.one_line import one_line
 from sec_rl.cli.version import version_text
 from sec_rl.config import RunConfig
-from sec_rl.errors import InputError, RunInterruptedError, SecRlError
+from sec_rl.errors import InputError, RunInterruptedError, SecRlError, is_out_of_memory
 
 QUICK_PASSES = 640
 
@@ -582,8 +582,16 @@ def main() -> None:
     except KeyboardInterrupt:
         _stop("Interrupted.")
     except (SecRlError, CycloptsError, OSError) as error:
-        print(f"sec-rl: {one_line(error)}", file=sys.stderr)
-        sys.exit(2)
+        _refuse(one_line(error))
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        _refuse("Memory ran out.")
+
+
+def _refuse(line: str) -> None:
+    print(f"sec-rl: {line}", file=sys.stderr)
+    sys.exit(2)
 
 
 def _stop(line: str) -> None:
