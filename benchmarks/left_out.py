@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import itertools
 import json
-import multiprocessing
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +21,16 @@ from benchmarks.console import exit_with, say, verdict
 from benchmarks.estimates import Criterion, estimate
 from benchmarks.options import Options, parse_options
 from benchmarks.prepared import Prepared, prepare
+from benchmarks.runs import do_all
 from benchmarks.writing import markdown_table, write_results
 from sec_rl.agents.collect import measure_table
 from sec_rl.agents.episode_plan import EpisodeSpec
 from sec_rl.agents.shipped import shipped_traces
 from sec_rl.envs.utility import utility
+from sec_rl.files import write_atomically
 from sec_rl.measurement.latency import LatencySettings, LatencyTarget
 from sec_rl.values import Metrics, Preference
+from sec_rl.workers import Job
 
 PREFERENCES: Mapping[str, Preference] = {
     "balanced": Preference(),
@@ -43,7 +45,7 @@ PREFERRING = (POLICY, PER_PREFERENCE)
 
 
 @dataclass(frozen=True)
-class Job:
+class Play:
     """One real run: who drives it, on what, for which preference."""
 
     task: str
@@ -58,27 +60,27 @@ class Job:
         return f"{self.task}/{self.controller}-{self.preference}-seed{self.seed}".replace(" ", "_")
 
 
-def jobs(options: Options) -> Iterator[Job]:
+def plays(options: Options) -> Iterator[Play]:
     """Return all runs; seeds vary slowest, so that an early stop leaves whole comparisons."""
     for seed in options.seeds:
         for task in options.tasks:
             folder = str(options.task_folder(task))
             for controller in SCHEDULES:
-                yield Job(task, folder, controller, "balanced", seed)
+                yield Play(task, folder, controller, "balanced", seed)
             for preference, controller in itertools.product(PREFERENCES, PREFERRING):
-                yield Job(task, folder, controller, preference, seed)
+                yield Play(task, folder, controller, preference, seed)
 
 
-def run_job(job: Job, prepared: Prepared, passes: int, out: Path) -> str:
-    """Train, export, score, and write `OUT/NAME/figures.json`; returns the job's name."""
+def do(job: Job, prepared: Mapping[str, Prepared], passes: int, out: Path, threads: int) -> None:
+    """Train, export, score, and write `OUT/NAME/figures.json`; the job's argument is a `Play`."""
     from sec_rl.agents.record import play_episode
 
-    folder = out / job.name
-    spec = EpisodeSpec(job.name, job.folder, POOL_SIZE, passes, N_SEGMENTS, job.controller, job.seed)
-    controller, initial = prepared.controller(job.controller, N_SEGMENTS)
-    table = prepared.table()
-    preference = PREFERENCES[job.preference]
-    played = play_episode(spec, prepared.encoder, table, controller, initial, preference, threads=1)
+    play: Play = job.argument
+    folder, made = out / play.name, prepared[play.task]
+    spec = EpisodeSpec(play.name, play.folder, POOL_SIZE, passes, N_SEGMENTS, play.controller, play.seed)
+    controller, initial = made.controller(play.controller, N_SEGMENTS)
+    preference = PREFERENCES[play.preference]
+    played = play_episode(spec, made.encoder, made.table(), controller, initial, preference, threads=threads)
     closed = played.session.close(folder / "model")
     figures = {
         "metrics": [step.metrics.to_dict() for step in played.steps],
@@ -86,25 +88,24 @@ def run_job(job: Job, prepared: Prepared, passes: int, out: Path) -> str:
         "dense_bytes": played.session.dense_bytes,
         "rollbacks": played.rollbacks,
     }
-    aside = folder / "figures.new"
-    aside.write_text(json.dumps(figures), encoding="utf-8")
-    aside.replace(folder / "figures.json")
-    return job.name
+    write_atomically(folder / "figures.json", json.dumps(figures))
 
 
-def row(job: Job, preference: str, out: Path, dense_accuracy: float, latency: Mapping[str, float]) -> dict[str, Any]:
+def row(
+    play: Play, preference: str, out: Path, dense_accuracy: float, latency: Mapping[str, float]
+) -> dict[str, Any]:
     """Return the figures of one run under one preference."""
-    figures = json.loads((out / job.name / "figures.json").read_text(encoding="utf-8"))
+    figures = json.loads((out / play.name / "figures.json").read_text(encoding="utf-8"))
     closed = figures["closed"]
     last = Metrics(**figures["metrics"][-1])
     final = replace(
         last,
         validation_accuracy=closed["test_accuracy"],
         size_ratio=closed["size_bytes"] / figures["dense_bytes"],
-        latency_ratio=latency[job.name] / latency["dense"],
+        latency_ratio=latency[play.name] / latency["dense"],
     )
     return {
-        **asdict(job),
+        **asdict(play),
         "preference": preference,
         "folder": None,
         "utility": utility(final, PREFERENCES[preference], dense_accuracy),
@@ -119,13 +120,14 @@ def row(job: Job, preference: str, out: Path, dense_accuracy: float, latency: Ma
 
 def time_runs(options: Options, task: str, seed: int) -> tuple[dict[str, float], float]:
     """Return milliseconds at batch 32 per run of a task and seed, and the worst spread."""
-    mine = [job for job in jobs(options) if (job.task, job.seed) == (task, seed)]
-    targets = [LatencyTarget(job.name, "onnx", str(options.out / job.name / "model" / "model.onnx")) for job in mine]
+    mine = [play for play in plays(options) if (play.task, play.seed) == (task, seed)]
+    files = {play.name: options.out / play.name / "model" / "model.onnx" for play in mine}
+    targets = [LatencyTarget(name, "onnx", str(path)) for name, path in files.items()]
     settings = LatencySettings(batch_sizes=(32,), threads=options.threads, rounds=5, max_rounds=8)
     kept = options.out / "latency" / f"{task}-seed{seed}.json"
     found = clocked(targets, settings, kept, lambda line: say(f"{task} seed {seed}: {line}"))
-    times = {job.name: p50_ms(found, job.name, 32) for job in mine}
-    dense = next(job.name for job in mine if job.controller == "dense")
+    times = {name: p50_ms(found, name, 32) for name in files}
+    dense = next(play.name for play in mine if play.controller == "dense")
     return times | {"dense": times[dense]}, worst_spread(found)
 
 
@@ -136,13 +138,13 @@ def rows_of(options: Options) -> tuple[list[dict[str, Any]], float]:
         for task in options.tasks:
             latency, found = time_runs(options, task, seed)
             spread = max(spread, found)
-            mine = [job for job in jobs(options) if (job.task, job.seed) == (task, seed)]
-            dense = next(job for job in mine if job.controller == "dense")
+            mine = [play for play in plays(options) if (play.task, play.seed) == (task, seed)]
+            dense = next(play for play in mine if play.controller == "dense")
             text = (options.out / dense.name / "figures.json").read_text(encoding="utf-8")
             accuracy = json.loads(text)["closed"]["test_accuracy"]
-            for job in mine:
-                scored = [job.preference] if job.controller in PREFERRING else list(PREFERENCES)
-                rows += [row(job, preference, options.out, accuracy, latency) for preference in scored]
+            for play in mine:
+                scored = [play.preference] if play.controller in PREFERRING else list(PREFERENCES)
+                rows += [row(play, preference, options.out, accuracy, latency) for preference in scored]
     return rows, spread
 
 
@@ -187,13 +189,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     traces = shipped_traces()
     measure_table(options.encoder, options.out / "latency_table.json")
     prepared = {task: prepare(task, traces, options, say) for task in options.tasks}
-    missing = [job for job in jobs(options) if not (options.out / job.name / "figures.json").is_file()]
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(max_workers=options.threads, mp_context=context) as pool:
-        passes = options.passes or PASSES
-        futures = [pool.submit(run_job, job, prepared[job.task], passes, options.out) for job in missing]
-        for count, future in enumerate(as_completed(futures), 1):
-            say(f"[{count}/{len(missing)}] {future.result()}")
+    missing = [play for play in plays(options) if not (options.out / play.name / "figures.json").is_file()]
+    work = partial(
+        do,
+        prepared=prepared,
+        passes=options.passes or PASSES,
+        out=options.out,
+        threads=options.threads_per_run,
+    )
+    do_all(options.crew, work, [Job(play.name, play.seed, play) for play in missing], say)
     rows, spread = rows_of(options)
     criteria = judge(rows)
     notes = [

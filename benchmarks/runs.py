@@ -11,10 +11,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from sec_rl.errors import SecRlError
 from sec_rl.workers import Crew, Job, WorkerLostError, run_jobs
+
+Result = TypeVar("Result")
 
 # The console script may not be on the PATH of whoever calls `.venv/bin/python`.
 SEC_RL = (sys.executable, "-c", "from sec_rl.cli import main; main()")
@@ -95,26 +97,55 @@ def run_all(
     folders = {spec.name: out / spec.name for spec in specs}
     todo = [spec for spec in specs if not _finished(spec, out)]
     say(f"{len(specs) - len(todo)} of {len(specs)} runs are finished already.")
-    started = time.monotonic()
-    done = 0
 
-    def tell(job: Job, seconds: float) -> None:
-        nonlocal done
-        done += 1
-        left = (time.monotonic() - started) / done * (len(todo) - done)
-        accuracy = read_result(folders[job.key]).get("test_accuracy")
-        say(f"[{done}/{len(todo)}] {job.key}: {seconds:.0f} s, test accuracy {accuracy}; {_span(left)} left")
+    def told(job: Job, seconds: float) -> str:
+        return f"{seconds:.0f} s, test accuracy {read_result(folders[job.key]).get('test_accuracy')}"
 
     # Whether a worker is a process or Ray's, each run is a process of its own, called as a user would call it.
-    crew = crew or Crew()
     work = partial(_run, out=out, program=program)
     jobs = [Job(spec.name, int(spec.options.get("seed", 0)), spec) for spec in todo]
+    do_all(crew or Crew(), work, jobs, say, told=told, timeout_seconds=timeout_seconds)
+    return folders
+
+
+def do_all(
+    crew: Crew,
+    work: Callable[[Job], Result],
+    jobs: Sequence[Job],
+    say: Callable[[str], None],
+    *,
+    told: Callable[[Job, Result], str] = lambda *_: "done",
+    timeout_seconds: float = 3600.0 * RUN_HOURS,
+) -> list[Result]:
+    """Do jobs on workers, see `sec_rl.workers.run_jobs`, and say after each how long the others will take.
+
+    Args:
+        crew: the workers.
+        work: does a job.
+        jobs: with a key and a seed each.
+        say: takes one line of progress per job.
+        told: what is said of a job that is done.
+        timeout_seconds: longest a job may take.
+
+    Returns:
+        the results in the order of the jobs.
+
+    Raises:
+        BenchmarkError: the workers were lost too often.
+    """
+    started, done = time.monotonic(), 0
+
+    def tell(job: Job, result: Result) -> None:
+        nonlocal done
+        done += 1
+        left = (time.monotonic() - started) / done * (len(jobs) - done)
+        say(f"[{done}/{len(jobs)}] {job.key}: {told(job, result)}; {_span(left)} left")
+
     with crew.open() as hosts:
         try:
-            run_jobs(hosts, work, jobs, workers=crew.workers, timeout_seconds=timeout_seconds, on_done=tell)
+            return run_jobs(hosts, work, jobs, workers=crew.workers, timeout_seconds=timeout_seconds, on_done=tell)
         except WorkerLostError as error:
             raise BenchmarkError(str(error)) from error
-    return folders
 
 
 def _stamp(spec: RunSpec, out: Path) -> Path:

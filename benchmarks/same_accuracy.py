@@ -6,9 +6,8 @@ The dense run and the artefact are those of `benchmarks.controlled_run`; what is
 from __future__ import annotations
 
 import json
-import multiprocessing
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +16,10 @@ from benchmarks.console import exit_with, say
 from benchmarks.controlled_run import FP32, labels_of, run_name, specs
 from benchmarks.estimates import estimate
 from benchmarks.options import Options, parse_options
-from benchmarks.runs import read_result, run_all
+from benchmarks.runs import do_all, read_result, run_all
 from benchmarks.writing import markdown_table, write_results
 from sec_rl.measurement.latency import LatencySettings, LatencyTarget
+from sec_rl.workers import Job
 
 ARTEFACT = "cubic-0.5"
 SHARES = (0.25, 0.5)
@@ -40,12 +40,17 @@ def folder_of(options: Options, task: str, seed: int) -> Path:
     return options.out / "competitors" / f"{task}-seed{seed}"
 
 
-def build(options: Options, task: str, seed: int) -> dict[str, dict[str, Any]]:
+def build(job: Job, options: Options) -> dict[str, dict[str, Any]]:
     """Build and score the competitors of one task and seed, or read what an earlier call built.
+
+    Args:
+        job: its argument is the task's name.
+        options: of the benchmark.
 
     Returns:
         per competitor `test_accuracy` (in [0, 1]), `size_bytes` and `passes`.
     """
+    task, seed = str(job.argument), job.seed
     kept = folder_of(options, task, seed) / "scores.json"
     dense = options.out / run_name(task, "dense", seed)
     result = dense / "result.json"
@@ -172,11 +177,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     run_all(specs(options, ("dense", ARTEFACT)), options.out, say, crew=options.crew)
     cases = [(task, seed) for task in options.tasks for seed in options.seeds]
-    # Each in a process of its own, as many side by side as training runs.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(options.workers, mp_context=context) as pool:
-        built = {case: pool.submit(build, options, *case) for case in cases}
-        scores = {case: future.result() for case, future in built.items()}
+    # As many side by side as training runs.
+    jobs = [Job(f"{task}-seed{seed}", seed, task) for task, seed in cases]
+    scores = dict(zip(cases, do_all(options.crew, partial(build, options=options), jobs, say), strict=True))
     latencies = {case: time_all(options, *case) for case in cases}
     found = [row for case in cases for row in rows_of(options, *case, scores[case], latencies[case])]
     table = summary(found, options.tasks)

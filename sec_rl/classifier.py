@@ -154,7 +154,7 @@ def _max_length(config: dict[str, Any], tokenizer_config: dict[str, Any]) -> int
             return min(length, limit)
     # Where a tokenizer has no limit, transformers writes 1e30.
     usual = tokenizer_config.get("model_max_length")
-    return min(int(usual), limit) if isinstance(usual, int | float) and usual > 0 else limit
+    return int(min(usual, limit)) if isinstance(usual, int | float) and usual > 0 else limit
 
 
 def _read_tokenizer(path: Path, max_length: int) -> Tokenizer:
@@ -173,5 +173,6 @@ def _pad_id(tokenizer: Tokenizer, config: dict[str, Any], tokenizer_config: dict
     token = tokenizer_config.get("pad_token", "[PAD]")
     if isinstance(token, dict):
         token = token.get("content")
-    known = tokenizer.token_to_id(token) if isinstance(token, str) else None
+    # Half of a surrogate pair is text in JSON and nowhere else.
+    known = tokenizer.token_to_id(token) if isinstance(token, str) and token.isprintable() else None
     return known if known is not None else int(config.get("pad_token_id") or 0)

@@ -80,6 +80,7 @@ class RunResult(ModelResult):
 
     Attributes:
         source: whether a model was trained, or the training was simulated.
+        task: as it was given; `task_fingerprint`: of its rows, `test_rows`: of its test split.
         dense: the uncompressed fp32 model.
         latency_settings: how latency was taken.
         machine: what it was taken on.
@@ -87,6 +88,9 @@ class RunResult(ModelResult):
     """
 
     source: Source
+    task: str | None = None
+    task_fingerprint: str | None = None
+    test_rows: Annotated[int, Field(ge=1)] | None = None
     dense: ModelResult
     latency_settings: Clock | None = None
     machine: dict[str, Any] | None = None

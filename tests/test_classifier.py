@@ -194,6 +194,24 @@ def test_a_broken_file_gives_one_sentence(folder: Path, name: str, content: str,
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("odd", ['{"model_max_length": 1e999}', '{"pad_token": "\\ud800"}'])
+def test_odd_values_of_a_tokenizer_count_as_none(folder: Path, odd: str) -> None:
+    texts = ["a good film"]
+    expected = Classifier(folder).predict(texts)
+    (folder / "tokenizer_config.json").write_text(odd)
+    assert Classifier(folder).predict(texts) == expected
+
+
+def test_a_model_of_single_numbers_is_refused(folder: Path) -> None:
+    value = helper.make_tensor_value_info("logits", TensorProto.FLOAT, [])
+    number = helper.make_tensor_value_info("input_ids", TensorProto.FLOAT, [])
+    graph = helper.make_graph([helper.make_node("Identity", ["input_ids"], ["logits"])], "one", [number], [value])
+    opsets = [helper.make_opsetid("", 17)]
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=8), folder / "model.onnx")
+    with pytest.raises(InputError, match="single numbers"):
+        Classifier(folder)
+
+
 def test_weights_in_other_files_are_refused(folder: Path) -> None:
     onnx.save(model(), folder / "model.onnx", save_as_external_data=True, location="w.bin", size_threshold=0)
     with pytest.raises(InputError, match="keeps weights in other files"):

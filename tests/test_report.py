@@ -6,6 +6,7 @@ import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -132,6 +133,13 @@ def test_result_without_a_key_of_the_contract_is_refused(tmp_path: Path, key: st
     result = made_up_result()
     del result[key]
     (tmp_path / "result.json").write_text(json.dumps(result), encoding="utf-8")
+    with pytest.raises(RunFolderError, match=key):
+        read_result(tmp_path)
+
+
+@pytest.mark.parametrize(("key", "odd"), [("task", ["a"]), ("task_fingerprint", {"a": 1}), ("test_rows", 0)])
+def test_result_of_odd_types_is_refused(tmp_path: Path, key: str, odd: Any) -> None:
+    (tmp_path / "result.json").write_text(json.dumps(made_up_result() | {key: odd}), encoding="utf-8")
     with pytest.raises(RunFolderError, match=key):
         read_result(tmp_path)
 

@@ -30,7 +30,7 @@ from sec_rl.files import write_atomically
 
 # A reader that takes this long over a batch hangs. A batch is what an interrupted call does again at most.
 _FUZZ_SECONDS, _FUZZ_BATCH = 3600.0, 2500
-_REAL_BATCH = 20
+_REAL_BATCH = 4
 # Reading is slow in places: parquet goes through a builder of its own, configurations through the command line.
 _SLOW = {"task, parquet": 0.05, "configuration": 0.2, "interrupted run": 0.2}
 
@@ -89,12 +89,12 @@ def parts_of(counts: Counts) -> dict[str, tuple[Part, dict[str, int]]]:
         parts[f"damage, {name}"] = harm, {"count": count, "seed": seed}
     for kind in KINDS:
         for number, settings in enumerate(_batches(int(counts.fuzz * _SLOW.get(kind, 1.0)), _FUZZ_BATCH, seed)):
-            parts[f"fuzz, {kind}, {number}"] = partial(_fuzzed, kind, **settings), settings
+            parts[f"fuzz, {kind}, {number}"] = partial(_fuzzed, kind, batch=settings), settings
     for number, settings in enumerate(_batches(counts.real_kills, _REAL_BATCH, seed)):
-        parts[f"real kills, {number}"] = partial(_real_kills, **settings), settings
+        parts[f"real kills, {number}"] = partial(_real_kills, batch=settings), settings
     for name in ("SIGTERM", "SIGINT"):
         for number, settings in enumerate(_batches(counts.real_signals, _REAL_BATCH, seed)):
-            parts[f"real {name}, {number}"] = partial(_real_signals, name, **settings), settings
+            parts[f"real {name}, {number}"] = partial(_real_signals, name, batch=settings), settings
     return parts
 
 
@@ -104,16 +104,16 @@ def _batches(count: int, most: int, seed: int) -> Iterator[dict[str, int]]:
         yield {"count": min(most, count - first), "seed": seed + number}
 
 
-def _real_kills(folder: Path, *, count: int, seed: int) -> Sequence[Row]:
+def _real_kills(folder: Path, *, batch: dict[str, int]) -> Sequence[Row]:
     from benchmarks.faults.runs import kill_runs
 
-    return kill_runs(count, folder, seed)
+    return kill_runs(batch["count"], folder, batch["seed"])
 
 
-def _real_signals(name: str, folder: Path, *, count: int, seed: int) -> Sequence[Row]:
+def _real_signals(name: str, folder: Path, *, batch: dict[str, int]) -> Sequence[Row]:
     from benchmarks.faults.runs import signal_runs
 
-    return [signal_runs(name, count, folder, seed)]
+    return [signal_runs(name, batch["count"], folder, batch["seed"])]
 
 
 def _payloads(_folder: Path) -> Sequence[Row]:
@@ -126,9 +126,9 @@ def _payloads(_folder: Path) -> Sequence[Row]:
     return [Row("hostile folders", len(PAYLOADS), 0, len(problems), problems=problems)]
 
 
-def _fuzzed(kind: str, _folder: Path, *, count: int, seed: int) -> Sequence[Row]:
+def _fuzzed(kind: str, _folder: Path, *, batch: dict[str, int]) -> Sequence[Row]:
     """Fuzz in a process of its own; one that dies is a fault, too."""
-    words = [sys.executable, "-m", "benchmarks.faults.fuzz", kind, str(count), str(seed)]
+    words = [sys.executable, "-m", "benchmarks.faults.fuzz", kind, str(batch["count"]), str(batch["seed"])]
     name = f"fuzzed: {kind}"
     try:
         ended = subprocess.run(words, capture_output=True, text=True, check=False, timeout=_FUZZ_SECONDS)

@@ -49,16 +49,22 @@ def open_session(path: str | Path, *, threads: int | None = None) -> Any:
     if uses_external_data(path):
         raise InputError(f"{str(path)!r} keeps weights in other files; only self-contained ONNX files are opened.")
     try:
-        return onnxruntime.InferenceSession(
+        session = onnxruntime.InferenceSession(
             str(path),
             session_options(threads),
             providers=["CPUExecutionProvider"],
             disabled_optimizers=_DISABLED,
         )
+        # Names that are no text are only found when they are asked for.
+        shapes = {node.name: node.shape for node in (*session.get_inputs(), *session.get_outputs())}
     # onnxruntime's own exceptions share no base class but Exception.
     except Exception as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(f"{str(path)!r} cannot be opened as an ONNX model: {reason}") from error
+    bare = [name for name, shape in shapes.items() if not shape]
+    if bare:
+        raise InputError(f"{str(path)!r} takes or gives single numbers ({bare[0]!r}), not rows.")
+    return session
 
 
 def uses_external_data(path: Path) -> bool:
