@@ -24,7 +24,7 @@ from sec_rl.backends.bert import BertSession
 from sec_rl.cli import main
 from sec_rl.compression.slim_encoder import SlimEncoderForSequenceClassification
 from sec_rl.config import RunConfig
-from sec_rl.errors import DiskError, RunFolderError
+from sec_rl.errors import DiskError, OutOfMemoryError, RunFolderError
 from sec_rl.files import hold_folder, write_bytes
 from sec_rl.tasks import load_task
 from sec_rl.training.divergence import MOST_SETBACKS, TrainingDivergedError
@@ -138,6 +138,31 @@ def test_setbacks_are_reported_and_too_many_end_the_run(
     # It may have been the machine: it can be tried again, and is no failure then.
     assert run(config, tmp_path / "lost", resume=True)["setbacks"] == []
     assert not (tmp_path / "lost" / "failure.txt").exists()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.")],
+)
+def test_memory_that_runs_out_is_one_line_that_names_the_setting(
+    config: RunConfig, tmp_path: Path, error: Exception
+) -> None:
+    def starve(metrics: Any, _structure: Any) -> None:
+        if metrics.segment == 1:
+            raise error
+
+    with pytest.raises(OutOfMemoryError, match=r"after segment 1 of .*--batch-size.*--resume") as stopped:
+        run(config, tmp_path / "run", on_segment=starve)
+    assert "\n" not in str(stopped.value)
+    assert not (tmp_path / "run" / "result.json").exists()
+
+
+def test_other_errors_are_not_taken_for_it(config: RunConfig, tmp_path: Path) -> None:
+    def fail(_metrics: Any, _structure: Any) -> None:
+        raise RuntimeError("something else")
+
+    with pytest.raises(RuntimeError, match="something else"):
+        run(config, tmp_path / "run", on_segment=fail)
 
 
 def test_a_folder_is_held_by_one(tmp_path: Path) -> None:

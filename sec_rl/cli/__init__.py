@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import signal
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 
@@ -18,6 +19,11 @@ from sec_rl.cli.one_line import one_line
 from sec_rl.cli.version import version_text
 from sec_rl.config import RunConfig
 from sec_rl.errors import InputError, RunInterruptedError, SecRlError, is_out_of_memory
+
+if TYPE_CHECKING:
+    from sec_rl.agents.training_folder import Progress
+    from sec_rl.trackers import Tracking
+    from sec_rl.values import Metrics
 
 QUICK_PASSES = 640
 
@@ -41,6 +47,7 @@ def run(
     config_file: Annotated[Path | None, Parameter(name="--config")] = None,
     print_config: bool = False,
     dry_run: bool = False,
+    tracker: str | None = None,
     quiet: bool = False,
 ) -> None:
     """Train under a schedule, export a small int8 model, and measure it.
@@ -64,13 +71,24 @@ def run(
         Print what would be run, as a file for --config, and stop.
     dry_run
         Check everything, time a few steps, print what the run would take, and stop.
+    tracker
+        Also draw curves in `tensorboard`, `wandb` or `mlflow`: in the run folder, nothing is sent unasked.
     quiet
         Print nothing but errors.
     """
     if print_config:
         _print_config(config)
         return
-    _run(config, out, command="run", overwrite=overwrite, resume=resume, dry_run=dry_run, quiet=quiet)
+    _run(
+        config,
+        out,
+        command="run",
+        overwrite=overwrite,
+        resume=resume,
+        dry_run=dry_run,
+        tracker=tracker,
+        quiet=quiet,
+    )
 
 
 @app.command(group=LEARNED, group_parameters=FOLDER)
@@ -94,6 +112,7 @@ def replay(
     resume: bool = False,
     print_config: bool = False,
     dry_run: bool = False,
+    tracker: str | None = None,
     quick: Annotated[bool, Parameter(group=BUDGET)] = False,
     quiet: bool = False,
 ) -> None:
@@ -141,6 +160,8 @@ def replay(
         Print what would be run, as a file for `sec-rl run --config`, and stop.
     dry_run
         Check everything, time a few steps, print what the run would take, and stop.
+    tracker
+        Also draw curves in `tensorboard`, `wandb` or `mlflow`: in the run folder, nothing is sent unasked.
     quick
         A twentieth of the usual training, to see that everything works.
     quiet
@@ -166,7 +187,16 @@ def replay(
     if print_config:
         _print_config(config)
         return
-    _run(config, out, command="replay", overwrite=overwrite, resume=resume, dry_run=dry_run, quiet=quiet)
+    _run(
+        config,
+        out,
+        command="replay",
+        overwrite=overwrite,
+        resume=resume,
+        dry_run=dry_run,
+        tracker=tracker,
+        quiet=quiet,
+    )
 
 
 def _print_config(config: RunConfig) -> None:
@@ -183,6 +213,7 @@ def _run(
     overwrite: bool,
     resume: bool,
     dry_run: bool,
+    tracker: str | None,
     quiet: bool,
 ) -> None:
     """Do a run and print it, or print what it would take."""
@@ -198,10 +229,25 @@ def _run(
         raise InputError(f"{command} needs --out, the run folder to create.")
     from sec_rl.agents.run import run as run_one
 
-    result = run_one(
-        config, out, overwrite=overwrite, resume=resume, on_task=printer.task, on_segment=printer.segment
-    )
+    tracking = _tracking(tracker, out)
+
+    def segment(metrics: Metrics, structure: Mapping[str, Any]) -> None:
+        printer.segment(metrics, structure)
+        if tracking is not None:
+            tracking.segment(metrics, structure)
+
+    result = run_one(config, out, overwrite=overwrite, resume=resume, on_task=printer.task, on_segment=segment)
     printer.result(out, result)
+    if tracking is not None:
+        tracking.result(result)
+
+
+def _tracking(tracker: str | None, out: Path) -> Tracking | None:
+    if tracker is None:
+        return None
+    from sec_rl.trackers import Tracking
+
+    return Tracking(tracker, out)
 
 
 @app.command(group=LEARNED)
@@ -404,6 +450,7 @@ def train(
     resume: bool = False,
     overwrite: bool = False,
     seed: int = 0,
+    tracker: str | None = None,
     quick: bool = False,
     quiet: bool = False,
 ) -> None:
@@ -442,6 +489,8 @@ def train(
         Replace an earlier policy in that folder.
     seed
         Seed of everything random.
+    tracker
+        Also draw curves in `wandb` or `mlflow`: in the folder, nothing is sent unasked. TensorBoard always has them.
     quick
         40,000 simulated steps, or five short real runs, to see that everything works.
     quiet
@@ -456,7 +505,13 @@ def train(
         steps = QUICK_REAL_STEPS if real else QUICK_STEPS
     if quick and real and passes is None:
         passes = QUICK_PASSES
-    printer = TrainingPrinter(quiet=quiet)
+    printer, tracking = TrainingPrinter(quiet=quiet), _tracking(tracker, out)
+
+    def progressed(progress: Progress) -> None:
+        printer.progress(progress)
+        if tracking is not None:
+            tracking.progress(progress)
+
     learned = learn(
         out,
         simulator=simulator,
@@ -471,9 +526,11 @@ def train(
         resume=resume,
         overwrite=overwrite,
         seed=seed,
-        on_progress=printer.progress,
+        on_progress=progressed,
     )
     printer.done(out, learned.scores)
+    if tracking is not None:
+        tracking.scores(learned.scores)
 
 
 def _real_task(backend: str, task: str | None, **only_real: object) -> str | None:
