@@ -20,7 +20,7 @@ class MlflowTracker:
     """
 
     def __init__(self, folder: Path) -> None:
-        # Its own report of who uses it is a network call that nobody asked for; plain files are opened on request only.
+        # Its own report of who uses it is a network call nobody asked for; plain files are opened on request only.
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")
         from mlflow.tracking import MlflowClient
