@@ -15,6 +15,7 @@ from benchmarks.controlled_run import LIMITS, VARIANTS, judge, summary
 from benchmarks.estimates import Criterion, estimate
 from benchmarks.interop import differences
 from benchmarks.options import parse_options
+from benchmarks.ranking import between_seeds, bound
 from benchmarks.runs import BenchmarkError, RunSpec, read_result, run_all
 from benchmarks.writing import markdown_table, write_results
 from sec_rl.errors import InputError
@@ -230,3 +231,19 @@ def test_predictions_of_two_libraries_are_compared_text_by_text() -> None:
     ours = np.array([[0.9, 0.1], [0.4, 0.6], [0.5, 0.5]])
     found = differences(ours, np.array([[0.8, 0.2], [0.6, 0.4], [0.5, 0.5]]))
     assert found == {"same": pytest.approx(2 / 3), "mean": pytest.approx(0.1), "largest": pytest.approx(0.2)}
+
+
+@pytest.mark.parametrize(("noise", "seeds"), [(0.3, 2), (1.0, 3), (2.0, 5)])
+def test_nothing_ranks_real_runs_better_than_their_own_noise_lets_it(noise: float, seeds: int) -> None:
+    generator = np.random.default_rng(0)
+    truth = generator.standard_normal((4000, 1))
+    values = truth + noise * generator.standard_normal((4000, seeds))
+    again = between_seeds(values)
+    assert again is not None
+    best = float(np.corrcoef(truth[:, 0], values.mean(axis=1))[0, 1])
+    assert bound(again, seeds) == pytest.approx(best, abs=0.03)
+
+
+def test_one_seed_says_nothing_of_its_noise() -> None:
+    assert between_seeds(np.zeros((4, 1))) is None
+    assert bound(-0.2, 3) == 0.0
