@@ -10,7 +10,7 @@ from stable_baselines3 import PPO
 from torch import nn
 
 from sec_rl.agents.learners.cloning import fit
-from sec_rl.agents.learners.paired import LearningDivergedError
+from sec_rl.agents.learners.on_baselines3 import OnBaselines3, policy_kwargs
 from sec_rl.agents.learners.seam import Lesson
 from sec_rl.agents.learners.state import (
     generator_state,
@@ -20,10 +20,8 @@ from sec_rl.agents.learners.state import (
     module_state,
     optimizer_state,
 )
-from sec_rl.agents.learners.torch_network import Standardise, linear_layers, read_network, write_network
+from sec_rl.agents.learners.torch_network import linear_layers
 from sec_rl.agents.learners.whole_episodes import WholeEpisodes
-from sec_rl.agents.network import HIDDEN, Network
-from sec_rl.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -56,7 +54,7 @@ class PpoSettings:
     warm_up: int = 1000
 
 
-class PpoLearner:
+class PpoLearner(OnBaselines3):
     """See `Learner`.
 
     Args:
@@ -79,49 +77,23 @@ class PpoLearner:
             rollout_buffer_class=WholeEpisodes,
             ent_coef=settings.entropy,
             target_kl=settings.target_kl,
-            policy_kwargs={
-                "net_arch": list(HIDDEN),
-                "activation_fn": nn.Tanh,
-                "log_std_init": settings.log_std,
-                "features_extractor_class": Standardise,
-                "features_extractor_kwargs": {"mean": lesson.start.mean, "scale": lesson.start.scale},
-            },
+            policy_kwargs={"log_std_init": settings.log_std, **policy_kwargs(lesson.start)},
             seed=lesson.seed,
             device="cpu",
         )
-        # Its own schedule counts the steps of one call of learn(); the training has many.
-        self._model.lr_schedule = lambda _: settings.rate * max(0.0, 1.0 - self.steps / lesson.total_steps)
-        self._model.set_logger(lesson.logger)
         self._model._last_obs = np.asarray(env.reset())
         self._model._last_episode_starts = np.ones(env.num_envs, np.bool_)
         policy = self._model.policy
-        self._mean, self._scale = lesson.start.mean, lesson.start.scale
-        self._actor = linear_layers(policy.mlp_extractor.policy_net, policy.action_net)
-        write_network(lesson.start, self._actor)
+        layers = linear_layers(policy.mlp_extractor.policy_net, policy.action_net)
+        super().__init__(self._model, lesson, settings.rate, layers, "clip")
         shown = lesson.demonstrations
         critic = nn.Sequential(policy.features_extractor, policy.mlp_extractor.value_net, policy.value_net)
         fit(critic, shown.observations, shown.scaled_to_go()[:, None], seed=lesson.seed, steps=settings.warm_up)
 
-    @property
-    def steps(self) -> int:
-        """Environment steps taken so far."""
-        return int(self._model.num_timesteps)
-
     def learn(self, n_steps: int) -> None:
         """Take at least `n_steps` more environment steps, in whole rollouts, see `Learner`."""
-        try:
+        with self.finite():
             self._model.learn(n_steps, reset_num_timesteps=False, log_interval=1)
-        except ValueError as error:
-            # torch's distributions refuse parameters that are no numbers.
-            raise LearningDivergedError(f"The policy became no number after {self.steps} steps.") from error
-        self.network()
-
-    def network(self) -> Network:
-        """Return the actor's mean action, see `Learner`."""
-        try:
-            return read_network(self._mean, self._scale, self._actor, "clip")
-        except InputError as error:
-            raise LearningDivergedError(f"The policy's weights are no numbers after {self.steps} steps.") from error
 
     def state_dict(self) -> dict[str, Any]:
         """Return weights, moments, counters, generators, and where the lanes stand, see `Learner`."""

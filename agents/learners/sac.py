@@ -8,10 +8,9 @@ from typing import Any, cast
 from stable_baselines3 import SAC
 from torch import nn
 
-from sec_rl.agents.learners.paired import LearningDivergedError
+from sec_rl.agents.learners.on_baselines3 import OnBaselines3, policy_kwargs
 from sec_rl.agents.learners.seam import Lesson
-from sec_rl.agents.learners.torch_network import Standardise, linear_layers, read_network, write_network
-from sec_rl.agents.network import HIDDEN, Network
+from sec_rl.agents.learners.torch_network import linear_layers
 from sec_rl.errors import InputError
 
 
@@ -38,7 +37,7 @@ class SacSettings:
     warm_up: int = 20_000
 
 
-class SacLearner:
+class SacLearner(OnBaselines3):
     """See `Learner`.
 
     Args:
@@ -60,53 +59,29 @@ class SacLearner:
             train_freq=1,
             gradient_steps=settings.gradient_steps,
             ent_coef=f"auto_{settings.entropy}",
-            policy_kwargs={
-                "net_arch": list(HIDDEN),
-                "activation_fn": nn.Tanh,
-                "features_extractor_class": Standardise,
-                "features_extractor_kwargs": {"mean": lesson.start.mean, "scale": lesson.start.scale},
-            },
+            policy_kwargs=policy_kwargs(lesson.start),
             seed=lesson.seed,
             device="cpu",
         )
-        self._model.lr_schedule = lambda _: settings.rate * max(0.0, 1.0 - self.steps / lesson.total_steps)
-        self._model.set_logger(lesson.logger)
-        self._mean, self._scale = lesson.start.mean, lesson.start.scale
         self._actor = self._model.actor
-        self._layers = linear_layers(self._actor.latent_pi, self._actor.mu)
-        write_network(lesson.start, self._layers)
+        layers = linear_layers(self._actor.latent_pi, self._actor.mu)
+        super().__init__(self._model, lesson, settings.rate, layers, "tanh")
         # A spread of exp(-1) before tanh: the clone is good already.
         spread = cast(nn.Linear, self._actor.log_std)
         nn.init.zeros_(spread.weight)
         nn.init.constant_(spread.bias, -1.0)
         self._warm_up = settings.warm_up
 
-    @property
-    def steps(self) -> int:
-        """Environment steps taken so far."""
-        return int(self._model.num_timesteps)
-
     def learn(self, n_steps: int) -> None:
         """Take at least `n_steps` more environment steps, see `Learner`."""
         warm_up = min(n_steps, self._warm_up - self.steps)
-        try:
+        with self.finite():
             if warm_up > 0:
                 self._actor.requires_grad_(False)
                 self._model.learn(warm_up, reset_num_timesteps=False, log_interval=1000)
                 self._actor.requires_grad_(True)
             if n_steps > warm_up:
                 self._model.learn(n_steps - max(warm_up, 0), reset_num_timesteps=False, log_interval=1000)
-        except ValueError as error:
-            # torch's distributions refuse parameters that are no numbers.
-            raise LearningDivergedError(f"The policy became no number after {self.steps} steps.") from error
-        self.network()
-
-    def network(self) -> Network:
-        """Return the actor's most likely action, see `Learner`."""
-        try:
-            return read_network(self._mean, self._scale, self._layers, "tanh")
-        except InputError as error:
-            raise LearningDivergedError(f"The policy's weights are no numbers after {self.steps} steps.") from error
 
     def state_dict(self) -> dict[str, Any]:
         """Refuse: hundreds of megabytes of remembered transitions belong to its state."""
