@@ -216,7 +216,7 @@ def open_judge(table: pd.DataFrame, family: str, kind: str, *, quick: bool = Fal
     else:
         everything = trace_batch(table, *recorded_tasks(table))
         ensemble = fit_ensemble(everything, n_members=members, epochs=epochs, seed=seed)
-        ensemble = replace(ensemble, effect=ensemble.effect * fit_sensitivity(ensemble, own))
+        ensemble = replace(ensemble, effect=ensemble.effect * fit_sensitivity(ensemble, own)[0])
     curves = cost_curves(own_rows)
     about = {
         "episodes": len(own),

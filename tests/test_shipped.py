@@ -44,10 +44,10 @@ def test_policy_never_saw_the_demo_and_beats_schedules_in_simulation() -> None:
     assert "movie-reviews" not in seen
     assert len(seen) >= 5
     lanes = open_lanes_of(load_simulator(shipped_simulator()))
-    ours = evaluate(lanes, policy, episodes=512, seed=11)
+    ours = evaluate(lanes, policy, episodes=2048, seed=11)
     fixed = TargetSchedule(**policy.provenance["best_fixed"])
     for rival in (fixed, baseline("cubic"), baseline("dense"), baseline("walk")):
-        ahead = paired_difference(ours, evaluate(lanes, rival, episodes=512, seed=11))
+        ahead = paired_difference(ours, evaluate(lanes, rival, episodes=2048, seed=11))
         assert ahead.low > 0.0
     action = policy(np.zeros(len(OBSERVATION_NAMES), np.float32))
     assert action.shape == (2,)
