@@ -23,7 +23,9 @@ from sec_rl.config import RunConfig
 from sec_rl.envs.action import Limits
 from sec_rl.envs.drive import Drive, Step
 from sec_rl.envs.session import OpenedSession
+from sec_rl.errors import InputError
 from sec_rl.files import append_line
+from sec_rl.launched import launched
 from sec_rl.measurement.latency import LatencySettings
 from sec_rl.measurement.machine import describe_machine
 from sec_rl.report.model_card import write_model_card
@@ -40,10 +42,21 @@ from sec_rl.run_folder import (
     write_result,
 )
 from sec_rl.tasks import Task
+from sec_rl.training.replicas import Replicas
 from sec_rl.values import Metrics, Preference
 
 # What a state holds besides session and drive.
 _ABOUT = ("table", "format_speedup", "opening_seconds", "validated_seconds")
+
+
+@dataclass(frozen=True)
+class _Told:
+    """What the first process tells at the start: the state and the settings to go on with, or that all is done."""
+
+    saved: dict[str, Any] | None = None
+    resolved: dict[str, Any] | None = None
+    result: dict[str, Any] | None = None
+
 
 OnSegment = Callable[[Metrics, dict[str, Any]], None]
 
@@ -88,6 +101,9 @@ def run(
     The loop is `sec_rl.agents.episode.run_episode`; this opens the session before it, and after it writes the
     artefact, measures IT (test accuracy once, bytes on disk, latency) and completes the run folder.
 
+    Several processes that `torchrun` or `accelerate launch` started with the same arguments train one model together;
+    the first one writes, and calls `on_task` and `on_segment`.
+
     Args:
         config: the run.
         out: run folder to create.
@@ -107,23 +123,66 @@ def run(
         DiskError: the disk is full; the run goes on with `resume` when there is room.
         OutOfMemoryError: memory ran out; the run goes on with `resume` where there is more.
         TrainingDivergedError: it diverged again and again; the folder says so.
+        ReplicaLostError: another process that trained along is gone; the run goes on with `resume`.
     """
+    if config.dense_reference == "train" and launched().count > 1:
+        raise InputError(
+            "dense_reference 'train' is a second run, which several processes cannot train beside the first; train "
+            "it before, and name its folder."
+        )
+    with Replicas.meet() as replicas:
+        if replicas.first:
+            return _write_run(config, out, overwrite, resume, on_task, on_segment, replicas)
+        return _train_along(config, replicas)
+
+
+def _write_run(
+    config: RunConfig,
+    out: Path,
+    overwrite: bool,
+    resume: bool,
+    on_task: OnTask | None,
+    on_segment: OnSegment | None,
+    replicas: Replicas,
+) -> dict[str, Any]:
+    """Do the run, and tell the processes that train along what they need: a state to go on from, and the result."""
     with open_run_folder(out, overwrite=overwrite, resume=resume) as folder:
         resolved = check_config(folder, config) if resume else None
         if resolved is not None and (folder / RESULT).exists():
-            return _finished(folder)
+            finished = _finished(folder)
+            replicas.broadcast(_Told(result=finished))
+            return finished
         saved = saved_state(folder) if resume else None
-        opened = _open(config, saved, resolved, on_task)
+        replicas.broadcast(_Told(saved, resolved))
+        opened = _open(config, saved, resolved, on_task, replicas)
         make_run_folder(folder, keep=saved is not None)
         if resolved is None or saved is None:
-            known = {"passes": opened.session.budget, "precision": opened.session.precision}
+            known = {
+                "passes": opened.session.budget,
+                "precision": opened.session.precision,
+                "processes": replicas.count,
+            }
             write_config(folder, config.model_dump() | {"resolved": known | {"machine": opened.machine}})
         else:
-            _restore(opened, saved, folder, resolved["machine"])
+            _restore(opened, saved, folder, resolved)
         with how_to_go_on(folder, opened.drive):
             seconds = _loop(opened, folder, on_segment)
             write_result(folder, _close(opened, folder, seconds))
-            return _finished(folder)
+            return replicas.broadcast(_finished(folder))
+
+
+def _train_along(config: RunConfig, replicas: Replicas) -> dict[str, Any]:
+    """Take every step that the first process takes, write nothing, and return the result that it tells at the end."""
+    told: _Told = replicas.broadcast(None)
+    if told.result is not None:
+        return told.result
+    opened = _open(config, told.saved, told.resolved, None, replicas)
+    if told.saved is not None:
+        opened.session.resume(told.saved["session"])
+        opened.drive.restore(told.saved["drive"])
+    run_episode(opened.drive, opened.controller, seed=config.seed)
+    result: dict[str, Any] = replicas.broadcast(None)
+    return result
 
 
 def _finished(folder: Path) -> dict[str, Any]:
@@ -136,18 +195,22 @@ def _finished(folder: Path) -> dict[str, Any]:
 
 
 def _open(
-    config: RunConfig, saved: dict[str, Any] | None, resolved: dict[str, Any] | None, on_task: OnTask | None
+    config: RunConfig,
+    saved: dict[str, Any] | None,
+    resolved: dict[str, Any] | None,
+    on_task: OnTask | None,
+    replicas: Replicas,
 ) -> _OpenRun:
     """Open the session of a run; of one that is resumed, with the table and the settings it had."""
     started = time.perf_counter()
     task = configured_task(config, on_task)
     reference = read_reference(config)
     controller, initial = configured_controller(config)
-    session = BertSession(config, task)
+    session = BertSession(config, task, replicas=replicas)
     if saved is not None and resolved is not None:
         # What `auto` chose then, and the number of threads, decide the last bits.
         settings = {"precision": resolved["precision"], "threads": resolved["machine"]["threads"]}
-        session = BertSession(config.model_copy(update=settings), task, CostTable.from_dict(saved["table"]))
+        session = BertSession(config.model_copy(update=settings), task, CostTable.from_dict(saved["table"]), replicas)
     metrics = session.open()
     if reference is not None:
         check_passes(reference, session)
@@ -155,13 +218,7 @@ def _open(
     if saved is None:
         about: dict[str, Any] = {"table": session.pruning.table.to_dict(), "format_speedup": 1.0}
         if wanted.target_speedup is not None:
-            about["format_speedup"] = scale_latency(
-                session,
-                session.source,
-                threads=session.threads,
-                length=config.latency_sequence_length,
-                rounds=config.latency_rounds,
-            )
+            about["format_speedup"] = _scaled(session, config, replicas)
     else:
         about = {name: saved[name] for name in _ABOUT}
     accuracy = metrics.validation_accuracy if reference is None else reference["validation_accuracy"]
@@ -176,15 +233,34 @@ def _open(
     return _OpenRun(config, task, reference, controller, session, drive, about, saved, machine)
 
 
-def _restore(opened: _OpenRun, saved: dict[str, Any], folder: Path, machine: dict[str, Any]) -> None:
-    """Bring session, drive and trajectory to a saved state; `machine` is the one the run was started on."""
+def _scaled(session: BertSession, config: RunConfig, replicas: Replicas) -> float:
+    """Return what the int8 format alone gives, and leave the table fitted: in the first process by the clock."""
+
+    def measure() -> tuple[float, CostTable]:
+        speedup = scale_latency(
+            session,
+            session.source,
+            threads=session.threads,
+            length=config.latency_sequence_length,
+            rounds=config.latency_rounds,
+        )
+        return speedup, session.pruning.table
+
+    speedup, session.pruning.table = replicas.from_first(measure)
+    return speedup
+
+
+def _restore(opened: _OpenRun, saved: dict[str, Any], folder: Path, resolved: dict[str, Any]) -> None:
+    """Bring session, drive and trajectory to a saved state; `resolved` is what the run found when it started."""
     opened.session.resume(saved["session"])
     opened.drive.restore(saved["drive"])
     segment = opened.drive.history[-1].segment
     rewind_lines(folder / TRAJECTORY, "segment", segment)
     opened.session.notes.append(f"The run was interrupted and resumed after segment {segment}.")
-    if opened.machine != machine:
+    if opened.machine != resolved["machine"]:
         opened.session.notes.append("It was resumed on another machine, or with other versions of its libraries.")
+    if opened.session.replicas.count != resolved.get("processes", 1):
+        opened.session.notes.append("It was resumed with another number of processes.")
 
 
 def _loop(opened: _OpenRun, folder: Path, on_segment: OnSegment | None) -> dict[str, float]:
@@ -224,6 +300,8 @@ def _close(opened: _OpenRun, folder: Path, seconds: dict[str, float]) -> dict[st
     """Write the artefact, measure it, and return what `result.json` holds."""
     config, session, task, reference = opened.config, opened.session, opened.task, opened.reference
     started = time.perf_counter()
+    if session.replicas.count > 1:
+        session.notes.append(f"{session.replicas.count} processes trained the model together.")
     accuracy = opened.drive.history[-1].validation_accuracy
     closed = session.close(folder / "model")
     settings = LatencySettings(

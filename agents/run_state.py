@@ -27,6 +27,7 @@ from sec_rl.errors import (
 from sec_rl.files import write_atomically
 from sec_rl.run_folder import CONFIG
 from sec_rl.training.divergence import TrainingDivergedError
+from sec_rl.training.replicas import ReplicaLostError
 
 CHECKPOINTS, FAILURE = "checkpoints", "failure.txt"
 # A state holds three copies of every weight. Saved once a minute it costs a few percent of a run's time; what a
@@ -77,6 +78,7 @@ def how_to_go_on(folder: Path, drive: Drive) -> Iterator[None]:
         RunInterruptedError: Ctrl-C or SIGTERM came.
         DiskError: something could not be written.
         OutOfMemoryError: memory ran out.
+        ReplicaLostError: a process that trained along is gone.
         TrainingDivergedError: the run gave up; `failure.txt` in the folder holds why.
     """
     (folder / FAILURE).unlink(missing_ok=True)
@@ -89,6 +91,8 @@ def how_to_go_on(folder: Path, drive: Drive) -> Iterator[None]:
         ) from interrupt
     except DiskError as error:
         raise DiskError(f"{error} With more room, the run goes on: {resume_command(folder)}") from error
+    except ReplicaLostError as error:
+        raise ReplicaLostError(f"{error} Started as before, it goes on: {resume_command(folder)}") from error
     except TrainingDivergedError as error:
         write_atomically(folder / FAILURE, f"{error}\n")
         raise

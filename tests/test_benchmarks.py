@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from benchmarks.controlled_run import LIMITS, VARIANTS, judge, summary
 from benchmarks.estimates import Criterion, estimate
 from benchmarks.interop import differences
+from benchmarks.noise import WIDTHS, continued
+from benchmarks.noise import write as write_noise
 from benchmarks.options import parse_options
 from benchmarks.ranking import between_seeds, bound
 from benchmarks.runs import BenchmarkError, RunSpec, read_result, run_all
@@ -247,3 +249,20 @@ def test_nothing_ranks_real_runs_better_than_their_own_noise_lets_it(noise: floa
 def test_one_seed_says_nothing_of_its_noise() -> None:
     assert between_seeds(np.zeros((4, 1))) is None
     assert bound(-0.2, 3) == 0.0
+
+
+@pytest.mark.parametrize(("missed", "wrong", "code"), [(10, 0, 0), (11, 0, 1), (0, 1, 1)])
+def test_a_clock_that_cannot_be_trusted_fails(missed: int, wrong: int, code: int, tmp_path: Path) -> None:
+    options = parse_options("noise", "", tasks=(), arguments=["--results", str(tmp_path)])
+    off = {"value": 1.2, "low": 1.1, "high": 1.3, "spread": 0.01}
+    pairs = [off if i < missed else off | {"low": 0.9} for i in range(100)]
+    medians = dict.fromkeys(WIDTHS, 1.0)
+    order = [{"busy": False, "right": i >= wrong, "p50_ms": medians, "spread": 0.01} for i in range(20)]
+    assert write_noise(options, pairs, {"idle": order}) == code
+    assert f"{100 - missed} intervals hold 1" in (tmp_path / "noise.md").read_text()
+
+
+def test_what_was_timed_before_an_interruption_is_kept(tmp_path: Path) -> None:
+    path, times = tmp_path / "pairs.jsonl", iter(range(9))
+    assert continued(path, 2, "", lambda: {"at": next(times)}) == [{"at": 0}, {"at": 1}]
+    assert continued(path, 3, "", lambda: {"at": next(times)}) == [{"at": 0}, {"at": 1}, {"at": 2}]

@@ -1,7 +1,7 @@
 """Inject every fault in number, and write the table of faults survived.
 
 python -m benchmarks.faults                       # what takes minutes
-python -m benchmarks.faults --real-kills 200 --real-signals 50
+python -m benchmarks.faults --real-kills 200 --real-signals 50 --jumps 20
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ class Counts:
     fuzz: int = 10_000
     real_kills: int = 0
     real_signals: int = 0
+    jumps: int = 0
     seed: int = 0
 
 
@@ -95,6 +96,8 @@ def parts_of(counts: Counts) -> dict[str, tuple[Part, dict[str, int]]]:
     for name in ("SIGTERM", "SIGINT"):
         for number, settings in enumerate(_batches(counts.real_signals, _REAL_BATCH, seed)):
             parts[f"real {name}, {number}"] = partial(_real_signals, name, batch=settings), settings
+    for number, settings in enumerate(_batches(counts.jumps, _REAL_BATCH, seed)):
+        parts[f"clock jumps, {number}"] = partial(_clock_jumps, batch=settings), settings
     return parts
 
 
@@ -114,6 +117,12 @@ def _real_signals(name: str, folder: Path, *, batch: dict[str, int]) -> Sequence
     from benchmarks.faults.runs import signal_runs
 
     return [signal_runs(name, batch["count"], folder, batch["seed"])]
+
+
+def _clock_jumps(folder: Path, *, batch: dict[str, int]) -> Sequence[Row]:
+    from benchmarks.faults.clock_jumps import clock_jumps
+
+    return [clock_jumps(batch["count"], folder, batch["seed"])]
 
 
 def _payloads(_folder: Path) -> Sequence[Row]:

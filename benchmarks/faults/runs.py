@@ -40,7 +40,7 @@ _TIMES = (
 )
 _KILLS_PER_RUN = 4
 # A save of the tiny model takes some milliseconds.
-_LOOK_SECONDS = 0.0005
+LOOK_SECONDS = 0.0005
 # Of the run's own processor time, which neighbours on a busy machine hardly change; and by the clock.
 EXIT_SECONDS, HANGS_SECONDS = 10.0, 120.0
 
@@ -193,10 +193,10 @@ def _kill_one(
     began = segments_done(place)
     after = began + chance.randint(0, 4)
     while process.poll() is None and segments_done(place) <= after:
-        time.sleep(_LOOK_SECONDS)
+        time.sleep(LOOK_SECONDS)
     if aim_inside:
         while process.poll() is None and not _saving(place):
-            time.sleep(_LOOK_SECONDS)
+            time.sleep(LOOK_SECONDS)
     else:
         time.sleep(chance.uniform(0.0, 0.1))
     process.kill()
@@ -226,7 +226,7 @@ def signal_runs(name: str, count: int, folder: Path, seed: int) -> Row:
         process = start_run(config, place)
         after = chance.randint(1, 8)
         while process.poll() is None and segments_done(place) <= after:
-            time.sleep(_LOOK_SECONDS)
+            time.sleep(LOOK_SECONDS)
         time.sleep(chance.uniform(0.0, 0.05))
         asked, used = time.perf_counter(), _processor_seconds(process.pid)
         process.send_signal(number)

@@ -35,6 +35,7 @@ from sec_rl.training.masked_language import MaskedLanguageModel, round_as_export
 from sec_rl.training.memory import release_memory
 from sec_rl.training.optimizer import make_optimizer, set_rate
 from sec_rl.training.precision import resolve_precision
+from sec_rl.training.replicas import ALONE, Replicas
 from sec_rl.training.schedule import rate_at
 from sec_rl.training.teacher import Teacher
 from sec_rl.training.trainer import predict, train_step
@@ -65,11 +66,13 @@ class BertSession(EncoderSession):
         config: everything that was asked for.
         task: checked rows.
         table: time per block of this encoder on this device, where it is known; None: it is measured at opening.
+        replicas: processes that train the model together.
     """
 
     config: RunConfig
     task: Task
     table: CostTable | None = None
+    replicas: Replicas = ALONE
     preparing_seconds: float = 0.0
     validation_seconds: float = 0.0
     notes: list[str] = field(default_factory=list)
@@ -85,7 +88,7 @@ class BertSession(EncoderSession):
         # Of an earlier session in this process.
         release_memory()
         config = self.config
-        self.threads = config.threads or usable_cores()
+        self.threads = config.threads or max(1, usable_cores() // self.replicas.here)
         torch.set_num_threads(self.threads)
         torch.manual_seed(config.seed)
         self.precision = resolve_precision(config.precision)
@@ -123,7 +126,9 @@ class BertSession(EncoderSession):
         )
         n_layers = model.config.num_hidden_layers
         rates = layer_learning_rates(1.0, config.transfer.layer_decay, n_layers)
-        table = self.table or cost_table(model, config.pruning, self.threads, config.latency_sequence_length)
+        table = self.table or self.replicas.from_first(
+            lambda: cost_table(model, config.pruning, self.threads, config.latency_sequence_length)
+        )
         self.pruning = PruningState(model, make_optimizer(model, rates, None), config.pruning, table)
         self.language = self._language() if config.perplexity else None
         self.teacher: Teacher | None = None
@@ -165,6 +170,7 @@ class BertSession(EncoderSession):
                     pool=self.rows,
                     distillation_weight=levers.distillation_weight,
                     language=self.language,
+                    replicas=self.replicas,
                 )
             except TrainingDivergedError as error:
                 self._start_again(ratios, levers, error)
@@ -299,7 +305,7 @@ class BertSession(EncoderSession):
             return None
         wanted = round(levers.pseudo_label_share * self.budget / self.config.n_segments)
         candidates = np.sort(self.generator.permutation(unlabelled)[: 2 * wanted])
-        probabilities, _ = predict(self.model, self.rows.take(candidates), self.precision)
+        probabilities, _ = predict(self.model, self.rows.take(candidates), self.precision, replicas=self.replicas)
         found = pseudo_labels(probabilities, threshold=self.config.pseudo_label_threshold, limit=wanted)
         found = replace(found, rows=candidates[found.rows])
         self.examples.unlabelled.use(found.rows)
@@ -307,7 +313,7 @@ class BertSession(EncoderSession):
 
     def _score(self) -> Scores:
         started = time.perf_counter()
-        probabilities, _ = predict(self.model, self.validation_rows, self.precision)
+        probabilities, _ = predict(self.model, self.validation_rows, self.precision, replicas=self.replicas)
         self.validation_seconds += time.perf_counter() - started
         if not np.isfinite(probabilities).all():
             raise TrainingDivergedError("A prediction for a validation text became no number.")

@@ -17,6 +17,7 @@ from sec_rl.tasks import LabelPool
 from sec_rl.training.batching import TokenRows
 from sec_rl.training.labelling import rows_in_use
 from sec_rl.training.precision import Precision
+from sec_rl.training.replicas import ALONE, Replicas
 from sec_rl.values import Forecast, Levers, Metrics, Ratios
 
 
@@ -41,6 +42,7 @@ class EncoderSession:
         precision: number format of scoring passes.
         generator: decides which labels are bought.
         passes_done: example passes so far; `train_seconds`: what they took.
+        replicas: processes that train it together.
     """
 
     model: SlimEncoderForSequenceClassification
@@ -53,6 +55,7 @@ class EncoderSession:
     generator: np.random.Generator
     passes_done: int = 0
     train_seconds: float = 0.0
+    replicas: Replicas = ALONE
     _segment: int = 0
     _data_ratio: float = 0.0
     _before: _Before | None = None
@@ -110,6 +113,7 @@ class EncoderSession:
             passes=round(self.budget / self.n_segments),
             precision=self.precision,
             generator=self.generator,
+            replicas=self.replicas,
         )
         self._data_ratio = len(in_use) / len(self.pool)
         return in_use

@@ -19,6 +19,7 @@ from sec_rl.cli.one_line import one_line
 from sec_rl.cli.version import version_text
 from sec_rl.config import RunConfig
 from sec_rl.errors import InputError, RunInterruptedError, SecRlError, is_out_of_memory
+from sec_rl.launched import speaks
 
 if TYPE_CHECKING:
     from sec_rl.agents.training_folder import Progress
@@ -219,7 +220,8 @@ def _run(
     """Do a run and print it, or print what it would take."""
     from sec_rl.cli.printing import RunPrinter
 
-    printer = RunPrinter(quiet=quiet)
+    first = speaks()
+    printer = RunPrinter(quiet=quiet or not first)
     if dry_run:
         from sec_rl.agents.dry_run import dry_run as estimate
 
@@ -229,7 +231,7 @@ def _run(
         raise InputError(f"{command} needs --out, the run folder to create.")
     from sec_rl.agents.run import run as run_one
 
-    tracking = _tracking(tracker, out)
+    tracking = _tracking(tracker, out) if first else None
 
     def segment(metrics: Metrics, structure: Mapping[str, Any]) -> None:
         printer.segment(metrics, structure)
@@ -647,13 +649,19 @@ def main() -> None:
 
 
 def _refuse(line: str) -> None:
-    print(f"sec-rl: {line}", file=sys.stderr)
+    _say(line)
     sys.exit(2)
 
 
 def _stop(line: str) -> None:
-    print(f"sec-rl: {line}", file=sys.stderr)
+    _say(line)
     sys.exit(130)
+
+
+def _say(line: str) -> None:
+    # Of several processes of one run, all end for the same reason, or because the first one did.
+    if speaks():
+        print(f"sec-rl: {line}", file=sys.stderr)
 
 
 def _as_interrupt(_signal: int, _frame: FrameType | None) -> None:

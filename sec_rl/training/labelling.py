@@ -11,6 +11,7 @@ from sec_rl.data.selection import CandidateScores, select
 from sec_rl.tasks import LabelPool
 from sec_rl.training.batching import TokenRows
 from sec_rl.training.precision import Precision
+from sec_rl.training.replicas import ALONE, Replicas
 from sec_rl.training.trainer import predict
 
 # Scoring all rows at every change would cost more than training on them; a random subset of this many candidates per
@@ -32,6 +33,7 @@ def rows_in_use(
     passes: int,
     precision: Precision,
     generator: np.random.Generator,
+    replicas: Replicas = ALONE,
 ) -> NDArray[np.int64]:
     """Buy what `data_ratio` allows on top of what is bought, or keep the most informative of it.
 
@@ -46,6 +48,7 @@ def rows_in_use(
         passes: example passes of the coming segment.
         precision: number format of the scoring passes.
         generator: decides draws and ties.
+        replicas: processes that share the scoring.
 
     Returns:
         pool rows with bought labels, ascending.
@@ -59,7 +62,7 @@ def rows_in_use(
         affordable = max(n_new, min(CANDIDATES_PER_LABEL * n_new, CANDIDATES_PER_PASS * passes))
         new = generator.choice(left, n_new if blindly else min(len(left), affordable), replace=False)
         if len(new) > n_new:
-            scores = CandidateScores(*predict(model, rows.take(new), precision))
+            scores = CandidateScores(*predict(model, rows.take(new), precision, replicas=replicas))
             new = new[select(selection, scores, n_new, generator)]
         pool.buy(new)
         return np.flatnonzero(pool.bought)
@@ -68,6 +71,6 @@ def rows_in_use(
         return bought
     # A few rows less, segment after segment, must not cost a pass over all of them each time.
     asked = generator.choice(bought, min(len(bought), CANDIDATES_PER_LABEL * n_out), replace=False)
-    probabilities, _ = predict(model, rows.take(asked), precision)
+    probabilities, _ = predict(model, rows.take(asked), precision, replicas=replicas)
     best = most_informative(probabilities, pool.labels_of(asked), len(asked) - n_out)
     return np.union1d(np.setdiff1d(bought, asked), asked[best])

@@ -18,6 +18,7 @@ from sec_rl.compression.slim_encoder import SlimEncoder
 from sec_rl.training.batching import TokenRows
 from sec_rl.training.optimizer import as_tensors, optimizer_state, restore_optimizer
 from sec_rl.training.precision import Precision, autocast
+from sec_rl.training.replicas import ALONE, Replicas
 
 MASKED_SHARE = 0.15
 # Weight of its loss against the classifier's, and how many steps pass between two of its own: it reads what the
@@ -64,14 +65,26 @@ class MaskedLanguageModel:
         self._generator = np.random.default_rng([seed, 7])
         self._steps = 0
 
-    def loss(self, encoder: SlimEncoder, rows: TokenRows, precision: Precision) -> Tensor | None:
-        """Return the weighted loss of a batch; None on the steps between."""
+    def loss(
+        self, encoder: SlimEncoder, rows: TokenRows, precision: Precision, replicas: Replicas = ALONE
+    ) -> Tensor | None:
+        """Return the weighted loss of a batch, or what this process adds to it; None on the steps between.
+
+        All processes draw the masks of the whole batch, so that their generators stay together.
+        """
         self._steps += 1
         if (self._steps - 1) % EVERY:
             return None
+        inputs, labels = self._mask(rows, self._generator)
+        hidden = int((labels != _IGNORED).sum())
+        if not hidden:
+            return None
+        places, share = replicas.part(len(rows))
         with autocast(precision):
-            logits, labels = self._predict(encoder, rows, self._generator)
-        return LOSS_WEIGHT * functional.cross_entropy(logits.float(), labels) if len(labels) else None
+            logits = self._predict(encoder, {name: each[places] for name, each in inputs.items()}, labels[places])
+        own = labels[places]
+        loss = functional.cross_entropy(logits.float(), own[own != _IGNORED], reduction="sum")
+        return LOSS_WEIGHT * (1.0 if share else 0.0) / hidden * loss
 
     def step(self) -> None:
         """Move the head along the gradients that `backward` left."""
@@ -111,16 +124,16 @@ class MaskedLanguageModel:
         self.head.eval()
         generator, total, count = np.random.default_rng(seed), 0.0, 0
         for batch in _batches(rows, batch_size):
-            logits, labels = self._predict(encoder, batch, generator)
-            total += float(functional.cross_entropy(logits, labels, reduction="sum"))
-            count += len(labels)
+            inputs, labels = self._mask(batch, generator)
+            hidden = labels[labels != _IGNORED]
+            total += float(functional.cross_entropy(self._predict(encoder, inputs, labels), hidden, reduction="sum"))
+            count += len(hidden)
         self.head.train()
         encoder.train(was_training)
         return math.exp(total / max(count, 1))
 
-    def _predict(
-        self, encoder: SlimEncoder, rows: TokenRows, generator: np.random.Generator
-    ) -> tuple[Tensor, Tensor]:
+    def _mask(self, rows: TokenRows, generator: np.random.Generator) -> tuple[dict[str, Tensor], Tensor]:
+        """Return padded rows with tokens hidden, and the (n, sequence) labels."""
         inputs = rows.pad()
         ids, labels = mask_tokens(
             inputs["input_ids"].numpy(),
@@ -129,11 +142,15 @@ class MaskedLanguageModel:
             vocabulary=self._vocabulary,
             generator=generator,
         )
-        chosen = torch.from_numpy(labels != _IGNORED)
-        hidden, _ = encoder(
-            torch.from_numpy(ids), inputs["attention_mask"], inputs.get("token_type_ids"), all_positions=True
+        return inputs | {"input_ids": torch.from_numpy(ids)}, torch.from_numpy(labels)
+
+    def _predict(self, encoder: SlimEncoder, inputs: Mapping[str, Tensor], labels: Tensor) -> Tensor:
+        """Return the (hidden tokens, vocabulary) logits."""
+        states, _ = encoder(
+            inputs["input_ids"], inputs["attention_mask"], inputs.get("token_type_ids"), all_positions=True
         )
-        return self.head(hidden[chosen], encoder.embeddings.word.weight), torch.from_numpy(labels)[chosen]
+        found: Tensor = self.head(states[labels != _IGNORED], encoder.embeddings.word.weight)
+        return found
 
 
 def mask_tokens(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -44,17 +44,24 @@ class Teacher:
         """Dense index of the layer whose hidden states are matched."""
         return self._layer
 
+    def expect(self, calls: Sequence[NDArray[np.int64]]) -> None:
+        """Name the calls that come next, in this process or in another one that trains the same model.
+
+        All of them note all calls: whichever process meets a row again, and whichever state it went on from, computes
+        it with the rows that it was padded with at first.
+        """
+        for indices in calls:
+            new = indices[self._call_of[indices] < 0]
+            if len(new):
+                self._call_of[new] = len(self._calls)
+                self._calls.append(new)
+
     def answer(self, rows: TokenRows, indices: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         """Return logits (n, classes) and padded hidden states (n, sequence, hidden) of pool rows."""
+        self.expect([indices])
         unknown = np.array([i for i in indices if self._hidden[i] is None], np.int64)
         for call in np.unique(self._call_of[unknown]):
-            if call >= 0:
-                self._compute(rows, self._calls[call])
-        new = unknown[self._call_of[unknown] < 0]
-        if len(new):
-            self._call_of[new] = len(self._calls)
-            self._calls.append(new)
-            self._compute(rows, new)
+            self._compute(rows, self._calls[call])
         kept = [hidden for i in indices if (hidden := self._hidden[i]) is not None]
         return self._logits[indices].clone(), torch.nn.utils.rnn.pad_sequence(kept, batch_first=True)
 

@@ -16,6 +16,7 @@ from sec_rl.training.batching import TokenRows
 from sec_rl.training.divergence import TrainingDivergedError, check_loss, gradient_norm
 from sec_rl.training.masked_language import MaskedLanguageModel
 from sec_rl.training.precision import Precision, autocast
+from sec_rl.training.replicas import ALONE, Replicas
 from sec_rl.training.teacher import Teacher, distillation_loss, hidden_loss
 
 HIDDEN_WEIGHT = 1.0
@@ -38,6 +39,11 @@ class Batch:
     pool_rows: NDArray[np.int64] | None
     edited: bool = False
 
+    def take(self, places: NDArray[np.int64]) -> Batch:
+        """Return some of its rows."""
+        pool_rows = None if self.pool_rows is None else self.pool_rows[places]
+        return Batch(self.rows.take(places), self.labels[places], pool_rows, self.edited)
+
 
 def train_step(
     model: SlimEncoderForSequenceClassification,
@@ -51,33 +57,45 @@ def train_step(
     pool: TokenRows,
     distillation_weight: float,
     language: MaskedLanguageModel | None = None,
+    replicas: Replicas = ALONE,
 ) -> float:
     """Take one step on a batch and return its loss.
+
+    Where several processes train the model, each computes its part of the batch: parts of the loss add up to the loss
+    that one process alone would have, and parts of the gradients to its gradients.
 
     Raises:
         TrainingDivergedError: the loss or a gradient is infinite or no number, or the loss exploded; nothing has
             moved.
     """
-    inputs = batch.rows.pad()
+    places, share = replicas.part(len(batch.labels))
+    part = batch if replicas.count == 1 else batch.take(places)
+    inputs = part.rows.pad()
     with autocast(precision):
         logits, _, after = model.encode(**inputs)
-    labels = torch.from_numpy(batch.labels)
-    loss = functional.cross_entropy(logits.float(), labels)
-    if teacher is not None and distillation_weight > 0.0 and batch.pool_rows is not None:
-        teacher_logits, teacher_hidden = teacher.answer(pool, batch.pool_rows)
-        taught = distillation_loss(logits, teacher_logits)
+    loss = share * functional.cross_entropy(logits.float(), torch.from_numpy(part.labels))
+    if teacher is not None and distillation_weight > 0.0 and part.pool_rows is not None:
+        if batch.pool_rows is not None:
+            teacher.expect([batch.pool_rows[replicas.part(len(batch.labels), i)[0]] for i in range(replicas.count)])
+        teacher_logits, teacher_hidden = teacher.answer(pool, part.pool_rows)
+        taught = share * distillation_loss(logits, teacher_logits)
         hidden = after.get(teacher.layer)
         # Token states compare token by token: only for the same text, and not where the student's last layer, which
         # computes its first position alone, has become the matched one.
-        if hidden is not None and not batch.edited and hidden.shape == teacher_hidden.shape:
-            taught = taught + HIDDEN_WEIGHT * hidden_loss(hidden, teacher_hidden, inputs["attention_mask"])
+        if hidden is not None and not part.edited and hidden.shape == teacher_hidden.shape:
+            tokens = part.rows.lengths.sum() / batch.rows.lengths.sum() if share else 0.0
+            matched = hidden_loss(hidden, teacher_hidden, inputs["attention_mask"])
+            taught = taught + HIDDEN_WEIGHT * float(tokens) * matched
         loss = (1.0 - distillation_weight) * loss + distillation_weight * taught
-    masked = None if language is None else language.loss(model.encoder, batch.rows, precision)
+    masked = None if language is None else language.loss(model.encoder, batch.rows, precision, replicas)
     if masked is not None:
         loss = loss + masked
-    value = loss.item()
+    value = replicas.total(loss.item())
     check_loss(value)
     loss.backward()  # type: ignore[no-untyped-call]
+    replicas.add_gradients(model.parameters())
+    if language is not None and masked is not None:
+        replicas.add_gradients(language.head.parameters())
     try:
         norm = gradient_norm(model.parameters())
         if language is not None:
@@ -98,19 +116,27 @@ def train_step(
 
 @torch.inference_mode()
 def predict(
-    model: SlimEncoderForSequenceClassification, rows: TokenRows, precision: Precision, batch_size: int = 64
+    model: SlimEncoderForSequenceClassification,
+    rows: TokenRows,
+    precision: Precision,
+    batch_size: int = 64,
+    replicas: Replicas = ALONE,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return class probabilities (n, classes) and pooled vectors (n, hidden), in the order of the rows."""
+    """Return class probabilities (n, classes) and pooled vectors (n, hidden), in the order of the rows.
+
+    Several processes take turns with the batches; what comes out is what one alone computes, bit for bit.
+    """
     was_training = model.training
     model.eval()
     order = np.argsort(rows.lengths, kind="stable")
-    probabilities = np.empty((len(rows), model.config.num_labels), np.float32)
-    embeddings = np.empty((len(rows), model.config.hidden_size), np.float32)
-    for start in range(0, len(order), batch_size):
+    probabilities = np.zeros((len(rows), model.config.num_labels), np.float32)
+    embeddings = np.zeros((len(rows), model.config.hidden_size), np.float32)
+    for start in range(replicas.index * batch_size, len(order), replicas.count * batch_size):
         chosen = order[start : start + batch_size]
         with autocast(precision):
             logits, pooled, _ = model.encode(**rows.take(chosen).pad())
         probabilities[chosen] = torch.softmax(logits.float(), dim=-1).numpy()
         embeddings[chosen] = pooled.float().numpy()
     model.train(was_training)
+    replicas.add_arrays(probabilities, embeddings)
     return probabilities, embeddings
