@@ -8,35 +8,45 @@ from pathlib import Path
 from sec_rl.backends.encoder_session import EncoderSession
 from sec_rl.compression.export import build_onnx
 from sec_rl.measurement.latency import LatencySettings, LatencyTarget, measure_latencies
+from sec_rl.measurement.ratio import speedup
 
+# Structures go from here to `sec_rl.envs.action.LANDING` before the end, where there is a target: late enough to time
+# the machine near the time that decides, early enough to steer by it.
+TIMED_AGAIN_AT = 0.4
 # Far enough from dense to tell blocks from what is fixed, near enough to what targets ask for.
-_PROBED_RATIO = 0.6
+_PROBED_RATIO, _LEAST_PROBED = 0.6, 0.3
 _BATCH = 32
+# Many short turns follow a machine whose speed changes better than a few long ones.
+_TURN_SECONDS, _WARMUP, _LEAST_CALLS = 0.25, 2, 3
 
 
-def scale_latency(session: EncoderSession, source: str, *, threads: int, length: int, rounds: int) -> float:
+def scale_latency(
+    session: EncoderSession, source: str, *, threads: int, length: int, rounds: int, ratio: float = _PROBED_RATIO
+) -> float:
     """Fit the session's table to two whole int8 models, and return the speed-up of int8 over fp32.
 
     Blocks are timed one by one; a whole model adds its embeddings, its head and the passage from block to block.
-    Those are fitted as `fixed + scale x blocks` to the dense model and to one with 60 % of it removed, timed in turn
-    with the dense fp32 model in eager PyTorch.
+    Those are fitted as `fixed + scale x blocks` to the dense model and to one with a part of it removed, timed in
+    turn with the dense fp32 model in eager PyTorch. Times of one round stand side by side, and only their ratios
+    count: a machine that slows down changes them less than the times.
 
     Args:
-        session: nothing removed yet.
+        session: its structure stays as it is.
         source: folder or hub id of the dense fp32 encoder.
         threads: of torch and onnxruntime.
         length: tokens per text.
-        rounds: turns of each model.
+        rounds: turns of each model; up to twice as many while the spread is high.
+        ratio: compression ratio of the second model; at least 0.3 is removed of it.
 
     Returns:
         dense fp32 latency over dense int8 latency at batch 32.
     """
-    probe = session.pruning.shape_at(_PROBED_RATIO)
-    models = {"dense": session.model, "probe": session.pruning.preview(session.model, probe)}
+    shapes = {"dense": session.pruning.dense_shape, "probe": session.pruning.shape_at(max(ratio, _LEAST_PROBED))}
     with tempfile.TemporaryDirectory(prefix="sec-rl-scale-") as folder:
         targets = [LatencyTarget("fp32", "torch", source, session.model.config.num_labels)]
-        for name, model in models.items():
+        for name, shape in shapes.items():
             path = Path(folder) / f"{name}.onnx"
+            model = session.pruning.preview(session.model, shape)
             path.write_bytes(build_onnx(model, quantized=True).SerializeToString())
             targets.append(LatencyTarget(name, "onnx", str(path), vocabulary=model.config.vocab_size))
         settings = LatencySettings(
@@ -45,7 +55,11 @@ def scale_latency(session: EncoderSession, source: str, *, threads: int, length:
             sequence_length=length,
             rounds=rounds,
             max_rounds=2 * rounds,
+            block_seconds=_TURN_SECONDS,
+            warmup=_WARMUP,
+            least_calls=_LEAST_CALLS,
         )
-        times = {name: stats[_BATCH].p50_ms for name, stats in measure_latencies(targets, settings).items()}
-    session.pruning.fit_table(times["dense"], probe, times["probe"])
-    return times["fp32"] / times["dense"]
+        stats = {name: by_batch[_BATCH] for name, by_batch in measure_latencies(targets, settings).items()}
+    dense_ms = stats["dense"].p50_ms
+    session.pruning.fit_table(dense_ms, shapes["probe"], dense_ms / speedup(stats["dense"], stats["probe"]).value)
+    return speedup(stats["fp32"], stats["dense"]).value

@@ -65,7 +65,7 @@ def row(options: Options, task: str, target: float, seed: int) -> dict[str, Any]
         "label_fraction": result["label_fraction"],
         "compression_ratio": result["compression_ratio"],
         "control_share": 100 * seconds["control"] / total,
-        "measuring_share": 100 * (seconds["validation"] + seconds["opening"]) / total,
+        "measuring_share": 100 * (seconds["validation"] + seconds["opening"] + seconds["timing"]) / total,
     }
 
 

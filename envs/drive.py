@@ -26,7 +26,7 @@ halves: `plan` before the segment, `settle` after it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -160,6 +160,15 @@ class Drive:
         plan = self.plan(action)
         return self.settle(plan, session.advance(plan.target, plan.levers))
 
+    def goal(self) -> float | None:
+        """Return the compression ratio that the targets for speed and size stand for; None without one."""
+        return compression_goal(self._opened, self._preference, self._limits.compression_max)
+
+    def time_again(self, format_speedup: float) -> None:
+        """Steer by another speed-up of the artefact's format, after the session's table was fitted anew."""
+        self._opened = replace(self._opened, format_speedup=format_speedup)
+        self._observation = self._encode()
+
     def plan(self, action: NDArray[np.floating]) -> Plan:
         """Return what an action asks of the next segment, both guards applied; nothing changes.
 
@@ -235,7 +244,7 @@ class Drive:
         highest = now + self._step_scale * ACTION_SCALE[1]
         compression = min(wanted.compression, highest)
         # Which structures are worth keeping changes while the model learns, and with it what a ratio costs in time.
-        goal = compression_goal(self._opened, self._preference, self._limits.compression_max)
+        goal = self.goal()
         known = (np.nan if goal is None else goal, now, left, before.n_segments)
         goals, nows, lefts, totals = (np.array([float(value)]) for value in known)
         low, high = compression_window(goals, nows, lefts, totals, self._limits.compression_max)

@@ -39,6 +39,7 @@ def made_up_result(**changes: Any) -> dict[str, Any]:
             "training": 100.0,
             "preparing": 12.0,
             "validation": 6.0,
+            "timing": 9.0,
             "control": 0.1,
             "saving": 2.0,
             "closing": 25.0,

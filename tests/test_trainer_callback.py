@@ -242,7 +242,11 @@ def test_a_speed_up_counts_what_int8_alone_gives(tmp_path: Path, monkeypatch: py
         # The dense model that is timed is the user's own, as transformers knows it.
         dense = AutoModelForSequenceClassification.from_pretrained(targets[0].path)
         assert isinstance(dense, BertForSequenceClassification)
-        return {target.name: {32: SimpleNamespace(p50_ms=times[target.name])} for target in targets}
+        return {
+            target.name: {32: SimpleNamespace(p50_ms=ms, block_medians_ms=(ms, ms, ms))}
+            for target in targets
+            for ms in (times[target.name],)
+        }
 
     monkeypatch.setattr(latency_scale, "measure_latencies", clock)
     callback = SynergyCallback(Fixed(0.0, -1.0), target_speedup=4, n_segments=4, cost="flops")

@@ -13,6 +13,7 @@ PARTS = {
     "training": "training",
     "preparing": "choosing labels, pruning",
     "validation": "validation",
+    "timing": "timing the machine again",
     "control": "the controller",
     "saving": "saving states",
     "closing": "export, test, the clock",

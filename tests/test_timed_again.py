@@ -1,0 +1,41 @@
+"""A run with a speed-up to reach times the machine again before most structures go, and steers by what it finds."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.faults.runs import small_run
+from sec_rl.agents import run as running
+from sec_rl.agents.latency_scale import TIMED_AGAIN_AT
+from sec_rl.agents.targets_report import SPEEDUP_MARGIN
+from sec_rl.values import Preference
+
+
+def test_the_goal_follows_a_machine_whose_speed_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At first int8 alone seems to be four times faster; then it is twice."""
+    asked: list[dict[str, Any]] = []
+
+    def clock(*_: object, **how: Any) -> float:
+        asked.append(how)
+        return {1: 4.0, 2: 2.0}[len(asked)]
+
+    monkeypatch.setattr(running, "scale_latency", clock)
+    config = small_run(tmp_path, seed=0).model_copy(
+        update={"preference": Preference(target_speedup=4.0), "latency_rounds": 3}
+    )
+    result = running.run(config, tmp_path / "run")
+    lines = [json.loads(line) for line in (tmp_path / "run" / "trajectory.jsonl").read_text().splitlines()]
+    removed = [line["compression_ratio"] for line in lines]
+    assert len(asked) == 2
+    assert asked[0]["rounds"] < asked[1]["rounds"]
+    # What the target stood for until then: seven hundredths beyond what int8 gives anyway.
+    again = round(TIMED_AGAIN_AT * config.n_segments)
+    assert 0.0 < asked[1]["ratio"] < 0.2
+    assert max(removed[: again + 1]) < 0.2
+    # Structures of so small an encoder are coarse.
+    assert 1.0 <= 2.0 / lines[-1]["metrics"]["latency_ratio"] / (4.0 * SPEEDUP_MARGIN) < 1.2
+    assert result["seconds"]["timing"] > 0.0
