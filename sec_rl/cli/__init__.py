@@ -219,10 +219,10 @@ def _run(
     """Do a run and print it, or print what it would take."""
     from sec_rl.cli.printing import RunPrinter
 
-    printer = RunPrinter(quiet=quiet)
     if dry_run:
         from sec_rl.agents.dry_run import dry_run as estimate
 
+        printer = RunPrinter(quiet=quiet)
         printer.dry_run(estimate(config, printer.task))
         return
     if out is None:
@@ -230,13 +230,14 @@ def _run(
     from sec_rl.agents.run import run as run_one
 
     tracking = _tracking(tracker, out)
+    with RunPrinter(quiet=quiet) as printer:
 
-    def segment(metrics: Metrics, structure: Mapping[str, Any]) -> None:
-        printer.segment(metrics, structure)
-        if tracking is not None:
-            tracking.segment(metrics, structure)
+        def segment(metrics: Metrics, structure: Mapping[str, Any]) -> None:
+            printer.segment(metrics, structure)
+            if tracking is not None:
+                tracking.segment(metrics, structure)
 
-    result = run_one(config, out, overwrite=overwrite, resume=resume, on_task=printer.task, on_segment=segment)
+        result = run_one(config, out, overwrite=overwrite, resume=resume, on_task=printer.task, on_segment=segment)
     printer.result(out, result)
     if tracking is not None:
         tracking.result(result)
@@ -366,21 +367,21 @@ def collect(
     from sec_rl.agents.collect import collect as collect_all
     from sec_rl.cli.printing import CollectionPrinter
 
-    printer = CollectionPrinter(quiet=quiet)
     n_episodes = 2 * len(task) if quick else episodes
-    table = collect_all(
-        task,
-        n_episodes,
-        out,
-        encoder=encoder,
-        workers=workers,
-        threads=threads,
-        ray_address=ray_address,
-        timeout_minutes=timeout_minutes,
-        seed=seed,
-        policy=policy,
-        on_episode=printer.episode,
-    )
+    with CollectionPrinter(quiet=quiet) as printer:
+        table = collect_all(
+            task,
+            n_episodes,
+            out,
+            encoder=encoder,
+            workers=workers,
+            threads=threads,
+            ray_address=ray_address,
+            timeout_minutes=timeout_minutes,
+            seed=seed,
+            policy=policy,
+            on_episode=printer.episode,
+        )
     printer.done(out, table)
 
 
@@ -505,29 +506,30 @@ def train(
         steps = QUICK_REAL_STEPS if real else QUICK_STEPS
     if quick and real and passes is None:
         passes = QUICK_PASSES
-    printer, tracking = TrainingPrinter(quiet=quiet), _tracking(tracker, out)
+    tracking = _tracking(tracker, out)
+    with TrainingPrinter(quiet=quiet) as printer:
 
-    def progressed(progress: Progress) -> None:
-        printer.progress(progress)
-        if tracking is not None:
-            tracking.progress(progress)
+        def progressed(progress: Progress) -> None:
+            printer.progress(progress)
+            if tracking is not None:
+                tracking.progress(progress)
 
-    learned = learn(
-        out,
-        simulator=simulator,
-        algorithm=algorithm,
-        steps=steps,
-        task=real,
-        passes=passes,
-        start=policy,
-        workers=1 if workers is None else workers,
-        threads=1 if threads is None else threads,
-        ray_address=ray_address,
-        resume=resume,
-        overwrite=overwrite,
-        seed=seed,
-        on_progress=progressed,
-    )
+        learned = learn(
+            out,
+            simulator=simulator,
+            algorithm=algorithm,
+            steps=steps,
+            task=real,
+            passes=passes,
+            start=policy,
+            workers=1 if workers is None else workers,
+            threads=1 if threads is None else threads,
+            ray_address=ray_address,
+            resume=resume,
+            overwrite=overwrite,
+            seed=seed,
+            on_progress=progressed,
+        )
     printer.done(out, learned.scores)
     if tracking is not None:
         tracking.scores(learned.scores)
