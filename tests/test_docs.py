@@ -6,7 +6,6 @@ import importlib
 import importlib.util
 import re
 import shlex
-import tomllib
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,7 @@ import pytest
 from benchmarks.faults.__main__ import read_counts
 from benchmarks.options import parse_options
 from sec_rl.cli import app
-from sec_rl.cli.config_file import for_task
+from sec_rl.cli.config_file import for_task, read_config
 from sec_rl.config import RunConfig
 from sec_rl.data import selection
 from tests.made_up_runs import made_up_run
@@ -106,11 +105,13 @@ def test_every_tutorial_works(page: Path, tmp_path: Path, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_toml_block_is_a_configuration(page: Path) -> None:
-    for text in blocks(page, "toml"):
-        values = tomllib.loads(text)
-        for task in ("a", *values.get("tasks", ())):
-            RunConfig.model_validate({"task": task} | for_task(tomllib.loads(text), task, page))
+def test_every_toml_and_yaml_block_is_a_configuration(page: Path, tmp_path: Path) -> None:
+    for language in ("toml", "yaml"):
+        for text in blocks(page, language):
+            path = tmp_path / f"a.{language}"
+            path.write_text(text, encoding="utf-8")
+            for task in ("a", *read_config(path).get("tasks", ())):
+                RunConfig.model_validate({"task": task} | for_task(read_config(path), task, path))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

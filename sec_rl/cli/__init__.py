@@ -65,8 +65,8 @@ def run(
     resume
         Go on with an interrupted run in that folder, with the same settings.
     config_file
-        TOML file with values for flags that are not given, such as the config.toml of a run folder; tables
-        [tasks.NAME] hold what differs for one task.
+        TOML or YAML file with values for flags that are not given, such as the config.toml of a run folder; tables
+        tasks.NAME hold what differs for one task.
     print_config
         Print what would be run, as a file for --config, and stop.
     dry_run
