@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import App, CycloptsError, Parameter
 
 from sec_rl.cli.config_file import config_sources
+from sec_rl.cli.going_on import go_on_with
 from sec_rl.cli.groups import BUDGET, CLOCK, CONTROL, FOLDER, LEARNED, LOOK, POLICY, TASK, WISHES, RunFlags
 from sec_rl.cli.one_line import one_line
 from sec_rl.cli.version import version_text
@@ -129,7 +130,8 @@ def replay(
     out
         Run folder to create.
     policy
-        Policy folder, or hub:OWNER/NAME; by default the one that ships with the package.
+        Policy folder, or hub:OWNER/NAME; by default the one that ships with the package. It is plain numbers: nothing
+        in a stranger's policy is executed.
     encoder
         Packaged name, local directory, or hub id.
     target_speedup
@@ -364,11 +366,13 @@ def collect(
     quiet
         Print nothing but errors.
     """
+    from sec_rl.agents.collect import PARTS
     from sec_rl.agents.collect import collect as collect_all
     from sec_rl.cli.printing import CollectionPrinter
 
     n_episodes = 2 * len(task) if quick else episodes
-    with CollectionPrinter(quiet=quiet) as printer:
+    # What is finished is kept, and not recorded again.
+    with go_on_with(lambda: (out / PARTS).is_dir()), CollectionPrinter(quiet=quiet) as printer:
         table = collect_all(
             task,
             n_episodes,
@@ -497,7 +501,9 @@ def train(
     quiet
         Print nothing but errors.
     """
+    from sec_rl.agents.checkpoint import has_state
     from sec_rl.agents.learn import learn
+    from sec_rl.agents.training_folder import TRAINING
     from sec_rl.agents.training_plan import QUICK_REAL_STEPS, QUICK_STEPS
     from sec_rl.cli.printing import TrainingPrinter
 
@@ -507,7 +513,7 @@ def train(
     if quick and real and passes is None:
         passes = QUICK_PASSES
     tracking = _tracking(tracker, out)
-    with TrainingPrinter(quiet=quiet) as printer:
+    with go_on_with(lambda: has_state(out / TRAINING), "--resume"), TrainingPrinter(quiet=quiet) as printer:
 
         def progressed(progress: Progress) -> None:
             printer.progress(progress)
@@ -630,7 +636,7 @@ def push(
 def main() -> None:
     """Run the command line; exit 0 when it worked, 2 with one line on standard error when input was bad.
 
-    Ctrl-C and SIGTERM end a command with 130 and one line; a run says how to go on with it.
+    Ctrl-C and SIGTERM end a command with 130 and one line, which holds the command that goes on, if one does.
     """
     signal.signal(signal.SIGTERM, _as_interrupt)
     try:

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from sec_rl.cli.bar import Bar
-from sec_rl.report.cells import clock_doubt, target_rows
+from sec_rl.report.cells import clock_doubt, parity, target_rows
 from sec_rl.report.differences import differences
 from sec_rl.values import Metrics
 
@@ -96,6 +96,9 @@ class RunPrinter(_JobPrinter):
     def result(self, folder: Path, result: Mapping[str, Any]) -> None:
         """Print the table against the dense model."""
         print_comparison({str(folder): result}, self._console)
+        said = parity(result)
+        if said is not None:
+            self._console.print(said)
         for target, asked, reached, met in target_rows(result):
             self._console.print(f"{target}: asked {asked}, reached {reached}: {met}")
 
@@ -186,7 +189,8 @@ class CalibrationPrinter:
                 str(scores["episodes"]),
                 f"{scores['final_error_points']:.2f}",
                 f"{scores['segment_error_points']:.2f}",
-                f"{scores['rank_correlation']:.2f}",
+                # Of two episodes there is none.
+                "-" if scores["rank_correlation"] is None else f"{scores['rank_correlation']:.2f}",
             )
         self._console.print(table)
         self._console.print(f"simulator: {out}", markup=False)
