@@ -218,10 +218,7 @@ def _cost_error(table: pd.DataFrame, curves: CostCurves) -> dict[str, float]:
 
 
 def _overall(left_out: dict[str, dict[str, Any]]) -> dict[str, float]:
-    """Return the means over families, every family weighing the same."""
+    """Return the means over families, every family weighing the same; what no family has is left out."""
     keys = ("final_error_points", "segment_error_points", "rank_correlation")
-    return {
-        key: float(np.mean([scores[key] for scores in left_out.values() if scores[key] is not None]))
-        for key in keys
-        if left_out
-    }
+    known = {key: [scores[key] for scores in left_out.values() if scores[key] is not None] for key in keys}
+    return {key: float(np.mean(values)) for key, values in known.items() if values}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from benchmarks.controlled_run import LIMITS, VARIANTS, judge, summary
 from benchmarks.estimates import Criterion, estimate
+from benchmarks.first_result import Step, result_line, steps, timed
 from benchmarks.interop import differences
 from benchmarks.noise import WIDTHS, continued
 from benchmarks.noise import write as write_noise
@@ -21,6 +23,7 @@ from benchmarks.ranking import between_seeds, bound
 from benchmarks.runs import BenchmarkError, RunSpec, read_result, run_all
 from benchmarks.writing import markdown_table, write_results
 from sec_rl.errors import InputError
+from tests.made_up_runs import made_up_result
 from tests.processes import is_running, wait_until
 
 # Stands in for `sec-rl`: writes what a finished run leaves, counts its calls, fails when told so.
@@ -266,3 +269,21 @@ def test_what_was_timed_before_an_interruption_is_kept(tmp_path: Path) -> None:
     path, times = tmp_path / "pairs.jsonl", iter(range(9))
     assert continued(path, 2, "", lambda: {"at": next(times)}) == [{"at": 0}, {"at": 1}]
     assert continued(path, 3, "", lambda: {"at": next(times)}) == [{"at": 0}, {"at": 1}, {"at": 2}]
+def test_a_newcomer_types_what_the_readme_says() -> None:
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    assert "make demo " in readme
+    assert [step.shown for step in steps(quick=False)] == ["make .venv/.installed", "make demo"]
+    assert steps(quick=True)[-1].shown.split()[:2] == ["sec-rl", "replay"]
+    makefile = (Path(__file__).parents[1] / "Makefile").read_text(encoding="utf-8")
+    assert "demo: $(STAMP)" in makefile
+    assert "STAMP := .venv/.installed" in makefile
+
+
+def test_a_step_is_timed_and_a_failed_one_shows_what_it_printed(tmp_path: Path) -> None:
+    assert 0.0 < timed(Step("nothing", (sys.executable, "-c", ""), "nothing"), tmp_path, os.environ) < 60.0
+    failing = Step("fails", (sys.executable, "-c", "import sys; print('no disk'); sys.exit(3)"), "a command")
+    with pytest.raises(BenchmarkError, match=r"a command ended with code 3(?s:.*)no disk"):
+        timed(failing, tmp_path, os.environ)
+    with pytest.raises(BenchmarkError, match="cannot be started"):
+        timed(Step("none", ("no-such-program",), "none"), tmp_path, os.environ)
+    assert "85.0% of the test split right, 10.0 MB instead of 80.0, 6.0 times" in result_line(made_up_result())

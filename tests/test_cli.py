@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import resource
 import subprocess
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 import sec_rl
 from sec_rl.cli import main
 from sec_rl.cli.config_file import config_sources
+from sec_rl.cli.yaml_file import parse_yaml
 from sec_rl.config import RunConfig
 
 Call = Callable[..., tuple[int, str, str]]
@@ -84,6 +86,73 @@ def test_one_file_serves_many_tasks(call: Call, tmp_path: Path) -> None:
     path.write_text('task = "a"\ntasks = 3\n', encoding="utf-8")
     code, _, error = call("run", "--config", str(path), "--print-config")
     assert (code, "a table per task" in error) == (2, True)
+
+
+def test_a_yaml_file_does_what_a_toml_file_does(call: Call, tmp_path: Path) -> None:
+    path = tmp_path / "zoo.yml"
+    path.write_text(
+        """# an own learning rate, as YAML 1.1 would not read it
+learning_rate: 2e-5
+seed: 3
+policy:
+levers: {depth_share: 0.1}
+tasks:
+  questions: &long
+    passes: 3200
+    levers: {augmentation_share: 0.2}
+  no: {<<: *long, seed: 4}
+  "1": *long
+""",
+        encoding="utf-8",
+    )
+    found = {}
+    for task in ("questions", "no", "1", "sms-spam"):
+        code, printed, error = call("run", "--task", task, "--config", str(path), "--print-config")
+        assert (code, error) == (0, "")
+        found[task] = RunConfig.model_validate(tomllib.loads(printed))
+    assert [config.passes for config in found.values()] == [3200, 3200, 3200, None]
+    assert [config.seed for config in found.values()] == [3, 4, 3, 3]
+    assert (found["no"].learning_rate, found["no"].policy) == (2e-5, None)
+    assert (found["questions"].levers.depth_share, found["questions"].levers.augmentation_share) == (0.1, 0.2)
+    assert found["sms-spam"].levers.augmentation_share == 0.0
+    # What is printed is a file that says the same.
+    again = tmp_path / "printed.toml"
+    again.write_text(call("run", "--task", "no", "--config", str(path), "--print-config")[1], encoding="utf-8")
+    assert tomllib.loads(call("run", "--config", str(again), "--print-config")[1]) == tomllib.loads(again.read_text())
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("task: a\ncompresion_ratio: 0.4\n", "--compression-ratio"),
+        ("task: a\nlevers: {depth_shar: 0.4}\n", "--levers.depth-share"),
+        ("task: a\ndata_ratio: much\n", "--data-ratio is 'much'"),
+        ("task: a\nseed: 1\n\nseed: 2\n", "a.yaml' is not plain YAML: line 4: the key 'seed' is there twice"),
+        ("task: a\nlevers: !!python/tuple [1]\n", "line 2: the tag '!!python/tuple'"),
+        ("task: a\nlevers: {<<: 3}\n", "line 2: '<<' takes a table"),
+        ("task: a\nlevers: [1\n", "line 3: while parsing a flow sequence"),
+        ("task: a\n? [b]\n: 3\n", "line 2: a key is no plain word"),
+        ("task: a\n---\ntask: b\n", "line 2: expected a single document"),
+        ("task: a\x00\n", "special characters are not allowed"),
+        ("- task\n", "it holds no keys with values"),
+        ("task: a\ntasks: [b]\n", "a table per task"),
+        ("", "--task"),
+    ],
+)
+def test_bad_yaml_is_one_line(call: Call, tmp_path: Path, text: str, expected: str) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text(text, encoding="utf-8")
+    code, _, error = call("run", "--config", str(path), "--out", str(tmp_path / "run"))
+    assert code == 2
+    assert expected in error
+    assert error.count("\n") == 1
+    assert sorted(tmp_path.iterdir()) == [path]
+
+
+@given(st.text(st.sampled_from("ab:-[]{}&*<!\"'|>#\n ,?%0.~e"), max_size=40))
+def test_any_text_is_yaml_or_refused(text: str) -> None:
+    with contextlib.suppress(ValueError):
+        assert isinstance(parse_yaml(text, 1000), dict)
 
 
 def test_a_replay_is_printed_as_a_run(call: Call, tmp_path: Path) -> None:
@@ -215,7 +284,16 @@ def test_help_loads_nothing_heavy() -> None:
     )
     child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = set(json.loads(child.stderr))
-    assert not loaded & {"torch", "transformers", "datasets", "onnxruntime", "sklearn", "matplotlib", "pandas"}
+    assert not loaded & {
+        "torch",
+        "transformers",
+        "datasets",
+        "onnxruntime",
+        "sklearn",
+        "matplotlib",
+        "pandas",
+        "yaml",
+    }
 
 
 @pytest.mark.parametrize(

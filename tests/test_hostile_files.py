@@ -39,6 +39,15 @@ def test_only_our_own_errors_come_out(kind: str) -> None:
     assert counts.peak_growth_bytes < 300_000_000
 
 
+def test_the_yaml_payloads_are_live(tmp_path: Path) -> None:
+    """Loaded as other programs load it, the tag does call."""
+    import yaml
+
+    place = place_payload("configuration: a tag that calls", tmp_path)
+    yaml.unsafe_load((place.folder / "config.yaml").read_text())
+    assert place.canary.exists()
+
+
 def test_no_source_reads_what_could_run() -> None:
     forbidden = re.compile(r"\b(pickle|joblib|dill|marshal|shelve)\b|torch\.load\(|yaml\.load\(|allow_pickle=True")
     for folder in ("sec_rl", "agents", "envs"):
@@ -51,5 +60,7 @@ def test_no_source_reads_what_could_run() -> None:
             if path.parent.name != "workers":
                 assert not [line for line in code if re.match(r"\s*(import|from)\s", line) and forbidden.search(line)]
             assert not [
-                line for line in code if re.search(r"torch\.load\(|allow_pickle=True|trust_remote_code=True", line)
+                line
+                for line in code
+                if re.search(r"torch\.load\(|yaml\.\w*load|allow_pickle=True|trust_remote_code=True", line)
             ]

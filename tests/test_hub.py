@@ -38,9 +38,9 @@ class CopyingApi:
 
     def upload_folder(self, *, repo_id: str, folder_path: str, commit_message: str) -> None:
         place = self.cache / f"models--{repo_id.replace('/', '--')}"
-        (place / "refs").mkdir(parents=True)
+        (place / "refs").mkdir(parents=True, exist_ok=True)
         (place / "refs" / "main").write_text(REVISION)
-        shutil.copytree(folder_path, place / "snapshots" / REVISION)
+        shutil.copytree(folder_path, place / "snapshots" / REVISION, dirs_exist_ok=True)
 
 
 @pytest.fixture

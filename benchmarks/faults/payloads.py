@@ -213,6 +213,24 @@ def _yaml(place: Place) -> bytes:
     return f"---\nconfigs: !!python/object/apply:os.system ['touch {place.canary}']\n---\n".encode()
 
 
+def _call(place: Place) -> bytes:
+    return f"task: sms-spam\nlevers: !!python/object/apply:os.system ['touch {place.canary}']\n".encode()
+
+
+def _laughs(_place: Place) -> bytes:
+    """Return ten lines that say ten billion words once their aliases are written out."""
+    lines = ["task: sms-spam", "a0: &a0 ha"]
+    lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 11)]
+    return "\n".join(lines).encode()
+
+
+def _merged_laughs(_place: Place) -> bytes:
+    """Return the same through merge keys, which a usual reader writes out itself."""
+    lines = ["task: sms-spam", "a0: &a0 {passes: 1}"]
+    lines += [f"a{i}: &a{i} {{<<: [{', '.join([f'*a{i - 1}'] * 10)}]}}" for i in range(1, 11)]
+    return "\n".join(lines).encode()
+
+
 def _html(place: Place) -> None:
     _edit("result.json", task=EVIL_HTML, encoder=EVIL_HTML, schedule=EVIL_HTML, notes=[EVIL_HTML])(place)
 
@@ -266,6 +284,14 @@ PAYLOADS: dict[str, Payload] = {
     "hub: a loading script": Payload("hub", _script),
     "hub: YAML tags in the card": Payload("hub", _put("README.md", _yaml)),
     "configuration: YAML tags": Payload("configuration", _put("config.toml", _yaml)),
+    "configuration: a tag that calls": Payload("configuration, YAML", _put("config.yaml", _call)),
+    "configuration: aliases of aliases": Payload("configuration, YAML", _put("config.yaml", _laughs)),
+    "configuration: merged aliases of aliases": Payload("configuration, YAML", _put("config.yaml", _merged_laughs)),
+    "configuration: an alias of itself": Payload(
+        "configuration, YAML", _put("config.yaml", lambda _: b"task: sms-spam\nlevers: &a {levers: *a}\n")
+    ),
+    "configuration: deep YAML": Payload("configuration, YAML", _put("config.yaml", lambda _: b"a: " + b"[" * 90_000)),
+    "configuration: YAML of 100 MB": Payload("configuration, YAML", _put("config.yaml", lambda _: b"#" * 10**8)),
     "configuration: a pickle": Payload("configuration", _put("config.toml", _pickled)),
     "encoder: auto_map to a module": Payload("encoder", _with_module("config.json", auto_map=_AUTO), True),
     "encoder: an unknown type with auto_map": Payload(

@@ -127,12 +127,24 @@ def _make_config(folder: Path) -> None:
     write_config(folder, RunConfig(task="sms-spam").model_dump() | {"resolved": {"passes": 640}})
 
 
+def _make_yaml_config(folder: Path) -> None:
+    text = """task: sms-spam
+passes: 640
+levers: &levers {augmentation_share: 0.1}
+tasks:
+  questions: &long {passes: 3200, levers: {<<: *levers, depth_share: 0.2}}
+  sms-spam: *long
+"""
+    (folder / "config.yaml").write_text(text, encoding="utf-8")
+
+
 def _read_config(folder: Path) -> object:
     """Read it through the command line, which turns refused settings into one line and exit code 2."""
     from sec_rl.cli import main
 
     said, before, out = io.StringIO(), sys.argv, io.StringIO()
-    sys.argv = ["sec-rl", "run", "--config", str(folder / "config.toml"), "--print-config"]
+    (path,) = folder.glob("config.*")
+    sys.argv = ["sec-rl", "run", "--config", str(path), "--print-config"]
     try:
         with contextlib.redirect_stderr(said), contextlib.redirect_stdout(out):
             main()
@@ -211,6 +223,7 @@ KINDS: dict[str, Kind] = {
     "task, jsonl": Kind(_make_jsonl, _read_task),
     "task, parquet": Kind(_make_parquet, _read_task),
     "configuration": Kind(_make_config, _read_config),
+    "configuration, YAML": Kind(_make_yaml_config, _read_config),
     "finished run": Kind(_make_run, _read_run),
     "interrupted run": Kind(_make_config, _read_interrupted),
     "model": Kind(_make_model, _read_model),

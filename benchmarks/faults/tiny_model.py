@@ -30,12 +30,13 @@ def write_tiny_model(folder: Path) -> None:
     (folder / "config.json").write_text(json.dumps({"id2label": _LABELS, "max_position_embeddings": 32}))
 
 
-def write_tiny_encoder(folder: Path, width: int = 16) -> None:
+def write_tiny_encoder(folder: Path, width: int = 16, tokens: int = 32) -> None:
     """Write a BERT of two layers, as transformers saves it.
 
     Args:
         folder: to write it to.
         width: features per token, a multiple of 16.
+        tokens: longest text.
     """
     from transformers import BertConfig, BertModel
 
@@ -47,7 +48,7 @@ def write_tiny_encoder(folder: Path, width: int = 16) -> None:
         num_hidden_layers=2,
         num_attention_heads=2,
         intermediate_size=2 * width,
-        max_position_embeddings=32,
+        max_position_embeddings=tokens,
     )
     with quiet_transformers():
         BertModel(config).save_pretrained(folder)

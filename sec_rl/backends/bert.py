@@ -242,12 +242,13 @@ class BertSession(EncoderSession):
         """
         save_artefact(self.model, self.tokenizer, folder, max_length=self.config.max_length)
         path = folder / "model.onnx"
-        validation, plain_validation = self._score_twice(path, self.task.validation)
-        test, plain_test = self._score_twice(path, self.task.test)
+        validation, plain_validation, _ = self._score_twice(path, self.task.validation)
+        test, plain_test, same = self._score_twice(path, self.task.test)
         closed = {
             "test_accuracy": test.accuracy,
             "validation_accuracy": validation.accuracy,
             "macro_f1": test.macro_f1,
+            "same_labels": same,
             "perplexity": self._perplexity(rounded=True),
             "label_fraction": self.pool.n_bought / len(self.pool),
             "labels_bought": self.pool.n_bought,
@@ -319,9 +320,10 @@ class BertSession(EncoderSession):
             raise TrainingDivergedError("A prediction for a validation text became no number.")
         return classification_scores(probabilities, self.validation.labels)
 
-    def _score_twice(self, path: Path, split: Split) -> tuple[Scores, Scores]:
-        """Score the exported file, and the fp32 model it was made of, on one split."""
+    def _score_twice(self, path: Path, split: Split) -> tuple[Scores, Scores, float]:
+        """Score the exported file, and the fp32 model it was made of, on one split; and how often both agree."""
         rows = self._tokenize(split)
         exported = predict_onnx(path, rows.encodings, threads=self.threads)
         plain, _ = predict(self.model, rows, "fp32")
-        return classification_scores(exported, split.labels), classification_scores(plain, split.labels)
+        same = float((exported.argmax(axis=1) == plain.argmax(axis=1)).mean())
+        return classification_scores(exported, split.labels), classification_scores(plain, split.labels), same

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import App, CycloptsError, Parameter
 
 from sec_rl.cli.config_file import config_sources
+from sec_rl.cli.going_on import go_on_with
 from sec_rl.cli.groups import BUDGET, CLOCK, CONTROL, FOLDER, LEARNED, LOOK, POLICY, TASK, WISHES, RunFlags
 from sec_rl.cli.one_line import one_line
 from sec_rl.cli.version import version_text
@@ -66,8 +67,8 @@ def run(
     resume
         Go on with an interrupted run in that folder, with the same settings.
     config_file
-        TOML file with values for flags that are not given, such as the config.toml of a run folder; tables
-        [tasks.NAME] hold what differs for one task.
+        TOML or YAML file with values for flags that are not given, such as the config.toml of a run folder; tables
+        tasks.NAME hold what differs for one task.
     print_config
         Print what would be run, as a file for --config, and stop.
     dry_run
@@ -130,7 +131,8 @@ def replay(
     out
         Run folder to create.
     policy
-        Policy folder, or hub:OWNER/NAME; by default the one that ships with the package.
+        Policy folder, or hub:OWNER/NAME; by default the one that ships with the package. It is plain numbers: nothing
+        in a stranger's policy is executed.
     encoder
         Packaged name, local directory, or hub id.
     target_speedup
@@ -220,25 +222,26 @@ def _run(
     """Do a run and print it, or print what it would take."""
     from sec_rl.cli.printing import RunPrinter
 
-    first = speaks()
-    printer = RunPrinter(quiet=quiet or not first)
+    silent = quiet or not speaks()
     if dry_run:
         from sec_rl.agents.dry_run import dry_run as estimate
 
+        printer = RunPrinter(quiet=silent)
         printer.dry_run(estimate(config, printer.task))
         return
     if out is None:
         raise InputError(f"{command} needs --out, the run folder to create.")
     from sec_rl.agents.run import run as run_one
 
-    tracking = _tracking(tracker, out) if first else None
+    tracking = _tracking(tracker, out) if speaks() else None
+    with RunPrinter(quiet=silent) as printer:
 
-    def segment(metrics: Metrics, structure: Mapping[str, Any]) -> None:
-        printer.segment(metrics, structure)
-        if tracking is not None:
-            tracking.segment(metrics, structure)
+        def segment(metrics: Metrics, structure: Mapping[str, Any]) -> None:
+            printer.segment(metrics, structure)
+            if tracking is not None:
+                tracking.segment(metrics, structure)
 
-    result = run_one(config, out, overwrite=overwrite, resume=resume, on_task=printer.task, on_segment=segment)
+        result = run_one(config, out, overwrite=overwrite, resume=resume, on_task=printer.task, on_segment=segment)
     printer.result(out, result)
     if tracking is not None:
         tracking.result(result)
@@ -365,24 +368,26 @@ def collect(
     quiet
         Print nothing but errors.
     """
+    from sec_rl.agents.collect import PARTS
     from sec_rl.agents.collect import collect as collect_all
     from sec_rl.cli.printing import CollectionPrinter
 
-    printer = CollectionPrinter(quiet=quiet)
     n_episodes = 2 * len(task) if quick else episodes
-    table = collect_all(
-        task,
-        n_episodes,
-        out,
-        encoder=encoder,
-        workers=workers,
-        threads=threads,
-        ray_address=ray_address,
-        timeout_minutes=timeout_minutes,
-        seed=seed,
-        policy=policy,
-        on_episode=printer.episode,
-    )
+    # What is finished is kept, and not recorded again.
+    with go_on_with(lambda: (out / PARTS).is_dir()), CollectionPrinter(quiet=quiet) as printer:
+        table = collect_all(
+            task,
+            n_episodes,
+            out,
+            encoder=encoder,
+            workers=workers,
+            threads=threads,
+            ray_address=ray_address,
+            timeout_minutes=timeout_minutes,
+            seed=seed,
+            policy=policy,
+            on_episode=printer.episode,
+        )
     printer.done(out, table)
 
 
@@ -498,7 +503,9 @@ def train(
     quiet
         Print nothing but errors.
     """
+    from sec_rl.agents.checkpoint import has_state
     from sec_rl.agents.learn import learn
+    from sec_rl.agents.training_folder import TRAINING
     from sec_rl.agents.training_plan import QUICK_REAL_STEPS, QUICK_STEPS
     from sec_rl.cli.printing import TrainingPrinter
 
@@ -507,29 +514,30 @@ def train(
         steps = QUICK_REAL_STEPS if real else QUICK_STEPS
     if quick and real and passes is None:
         passes = QUICK_PASSES
-    printer, tracking = TrainingPrinter(quiet=quiet), _tracking(tracker, out)
+    tracking = _tracking(tracker, out)
+    with go_on_with(lambda: has_state(out / TRAINING), "--resume"), TrainingPrinter(quiet=quiet) as printer:
 
-    def progressed(progress: Progress) -> None:
-        printer.progress(progress)
-        if tracking is not None:
-            tracking.progress(progress)
+        def progressed(progress: Progress) -> None:
+            printer.progress(progress)
+            if tracking is not None:
+                tracking.progress(progress)
 
-    learned = learn(
-        out,
-        simulator=simulator,
-        algorithm=algorithm,
-        steps=steps,
-        task=real,
-        passes=passes,
-        start=policy,
-        workers=1 if workers is None else workers,
-        threads=1 if threads is None else threads,
-        ray_address=ray_address,
-        resume=resume,
-        overwrite=overwrite,
-        seed=seed,
-        on_progress=progressed,
-    )
+        learned = learn(
+            out,
+            simulator=simulator,
+            algorithm=algorithm,
+            steps=steps,
+            task=real,
+            passes=passes,
+            start=policy,
+            workers=1 if workers is None else workers,
+            threads=1 if threads is None else threads,
+            ray_address=ray_address,
+            resume=resume,
+            overwrite=overwrite,
+            seed=seed,
+            on_progress=progressed,
+        )
     printer.done(out, learned.scores)
     if tracking is not None:
         tracking.scores(learned.scores)
@@ -630,7 +638,7 @@ def push(
 def main() -> None:
     """Run the command line; exit 0 when it worked, 2 with one line on standard error when input was bad.
 
-    Ctrl-C and SIGTERM end a command with 130 and one line; a run says how to go on with it.
+    Ctrl-C and SIGTERM end a command with 130 and one line, which holds the command that goes on, if one does.
     """
     signal.signal(signal.SIGTERM, _as_interrupt)
     try:

@@ -1,6 +1,7 @@
-"""`--config FILE.toml`: values for flags that were not given; flags win.
+"""`--config FILE`, TOML or YAML: values for flags that were not given; flags win.
 
-One file may serve many tasks: what stands under `[tasks.NAME]` is for the task of that name, and wins over the rest.
+One file may serve many tasks: what stands in the table `tasks.NAME` is for the task of that name, and wins over the
+rest.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from cyclopts.config import Dict
 from sec_rl.errors import InputError
 
 FLAG = "--config"
+YAML_ENDINGS = (".yaml", ".yml")
+_MOST_BYTES = 100_000
 
 
 def config_sources(words: Sequence[str]) -> tuple[Dict, ...]:
@@ -27,7 +30,7 @@ def config_sources(words: Sequence[str]) -> tuple[Dict, ...]:
         one source if `--config` is among the words, else none.
 
     Raises:
-        InputError: the file cannot be read, or is not TOML.
+        InputError: the file cannot be read, or is neither TOML nor YAML.
     """
     named = _value(words, FLAG)
     if named is None:
@@ -38,7 +41,7 @@ def config_sources(words: Sequence[str]) -> tuple[Dict, ...]:
 
 
 def for_task(values: dict[str, Any], task: str | None, path: Path) -> dict[str, Any]:
-    """Return a configuration with its tables of tasks resolved: what stands in `[tasks.NAME]` wins for that task.
+    """Return a configuration with its tables of tasks resolved: what stands in `tasks.NAME` wins for that task.
 
     Args:
         values: as read; without a table `tasks` they are returned as they are.
@@ -50,7 +53,7 @@ def for_task(values: dict[str, Any], task: str | None, path: Path) -> dict[str, 
     """
     tables = values.pop("tasks", {})
     if not (isinstance(tables, dict) and all(isinstance(table, dict) for table in tables.values())):
-        raise InputError(f"Configuration {str(path)!r}: 'tasks' holds a table per task, such as [tasks.questions].")
+        raise InputError(f"Configuration {str(path)!r}: 'tasks' holds a table per task, such as 'questions'.")
     return _merged(values, tables.get(task or values.get("task"), {}))
 
 
@@ -63,20 +66,34 @@ def _merged(values: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """Read a configuration file; `config.toml` of a run folder is one.
+    """Read a configuration file: YAML where its name ends so, else TOML; `config.toml` of a run folder is one.
 
     Raises:
-        InputError: it cannot be read, or is not TOML.
+        InputError: it cannot be read, is too large, or is not what its name says.
     """
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            data = file.read(_MOST_BYTES + 1)
     except OSError as error:
         raise InputError(f"Configuration {str(path)!r} cannot be read: {error.strerror}.") from error
-    except ValueError as error:  # not TOML, or not UTF-8
-        raise InputError(f"Configuration {str(path)!r} is not TOML: {error}.") from error
+    if len(data) > _MOST_BYTES:
+        raise InputError(f"Configuration {str(path)!r} is larger than {_MOST_BYTES} bytes; nothing was read.")
+    language = "plain YAML" if path.suffix.lower() in YAML_ENDINGS else "TOML"
+    try:
+        values = _parse(data.decode("utf-8"), language)
+    except (ValueError, RecursionError) as error:  # not that language, or not UTF-8
+        raise InputError(f"Configuration {str(path)!r} is not {language}: {error}.") from error
     # What a run adds about itself is no setting.
     values.pop("resolved", None)
     return values
+
+
+def _parse(text: str, language: str) -> dict[str, Any]:
+    if language == "TOML":
+        return tomllib.loads(text)
+    from sec_rl.cli.yaml_file import parse_yaml
+
+    return parse_yaml(text, _MOST_BYTES)
 
 
 def _value(words: Sequence[str], flag: str) -> str | None:

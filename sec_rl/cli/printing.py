@@ -6,12 +6,13 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from rich.console import Console
 from rich.table import Table
 
-from sec_rl.report.cells import clock_doubt, target_rows
+from sec_rl.cli.bar import Bar
+from sec_rl.report.cells import clock_doubt, parity, target_rows
 from sec_rl.report.differences import differences
 from sec_rl.values import Metrics
 
@@ -26,12 +27,32 @@ if TYPE_CHECKING:
 PLAIN_WIDTH = 140
 
 
-class RunPrinter:
+class _JobPrinter:
+    """Prints lines while a long job goes on, on a terminal above a bar; leaving it takes the bar away.
+
+    Args:
+        level: what the job is, such as `training`.
+        unit: what is counted, in the plural.
+        quiet: print nothing.
+    """
+
+    def __init__(self, level: str, unit: str, *, quiet: bool) -> None:
+        self._console = _console(quiet=quiet)
+        self._bar = Bar(self._console, level, unit)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.hide()
+
+
+class RunPrinter(_JobPrinter):
     """Prints one line per segment, with the time that is left, and a closing table."""
 
     def __init__(self, *, quiet: bool) -> None:
-        self._console = _console(quiet=quiet)
-        self._start = 0.0
+        super().__init__("training", "segments", quiet=quiet)
+        self._first: tuple[int, float] | None = None
 
     def task(self, task: Task) -> None:
         """Print what there is to learn from, and what was told and repaired."""
@@ -58,31 +79,46 @@ class RunPrinter:
 
     def segment(self, metrics: Metrics, _structure: Mapping[str, Any]) -> None:
         """Print where a run stands."""
+        left = self._seconds_left(metrics)
         if metrics.segment == 0:
-            self._start = time.monotonic()
             self._console.print(f"opened: validation accuracy {metrics.validation_accuracy:.1%} before training")
+            self._bar.show(0, metrics.n_segments, None)
             return
-        left = (time.monotonic() - self._start) / metrics.segment * (metrics.n_segments - metrics.segment)
         self._console.print(
             f"segment {metrics.segment:>2}/{metrics.n_segments}  data {metrics.data_ratio:4.0%}  "
             f"removed {metrics.compression_ratio:4.0%}  accuracy {metrics.validation_accuracy:.1%}  "
             f"size {metrics.size_ratio:.3f}  time {metrics.latency_ratio:.2f} of dense int8  {left:.0f} s left"
         )
+        self._bar.show(metrics.segment, metrics.n_segments, left)
         if metrics.segment == metrics.n_segments:
             self._console.print("closing: exporting int8, scoring the test split, timing both models: half a minute")
 
     def result(self, folder: Path, result: Mapping[str, Any]) -> None:
         """Print the table against the dense model."""
         print_comparison({str(folder): result}, self._console)
+        said = parity(result)
+        if said is not None:
+            self._console.print(said)
         for target, asked, reached, met in target_rows(result):
             self._console.print(f"{target}: asked {asked}, reached {reached}: {met}")
 
+    def _seconds_left(self, metrics: Metrics) -> float:
+        """Estimate the time to the last segment from what this process has seen, else from the run's own clock."""
+        now = time.monotonic()
+        if self._first is None:
+            self._first = metrics.segment, now
+        segment, start = self._first
+        # A resumed run begins somewhere in the middle.
+        here = metrics.segment - segment
+        pace = (now - start) / here if here else metrics.seconds / max(metrics.segment, 1)
+        return pace * (metrics.n_segments - metrics.segment)
 
-class CollectionPrinter:
+
+class CollectionPrinter(_JobPrinter):
     """Prints one line per recorded episode, with the time that is left."""
 
     def __init__(self, *, quiet: bool) -> None:
-        self._console = _console(quiet=quiet)
+        super().__init__("recording", "episodes", quiet=quiet)
 
     def episode(self, recorded: Recorded) -> None:
         """Print a finished episode."""
@@ -90,6 +126,7 @@ class CollectionPrinter:
             f"episode {recorded.done:>3}/{recorded.total}  {recorded.name:<28}  accuracy {recorded.accuracy:.1%}  "
             f"{recorded.seconds_left / 60:.0f} min left"
         )
+        self._bar.show(recorded.done, recorded.total, recorded.seconds_left)
 
     def done(self, out: Path, table: pd.DataFrame) -> None:
         """Print what the folder holds now."""
@@ -101,11 +138,11 @@ class CollectionPrinter:
         )
 
 
-class TrainingPrinter:
+class TrainingPrinter(_JobPrinter):
     """Prints one line per evaluation, with the time that is left."""
 
     def __init__(self, *, quiet: bool) -> None:
-        self._console = _console(quiet=quiet)
+        super().__init__("learning", "steps", quiet=quiet)
 
     def progress(self, progress: Progress) -> None:
         """Print how good the policy is by now."""
@@ -115,6 +152,7 @@ class TrainingPrinter:
             f"return {progress.mean_return:.4f}  ahead of the best fixed schedule by {progress.difference:+.4f} "
             f"[{progress.low:+.4f}, {progress.high:+.4f}]{left}"
         )
+        self._bar.show(progress.steps, progress.total_steps, progress.seconds_left)
 
     def done(self, out: Path, scores: Mapping[str, Any]) -> None:
         """Print the final scores."""
@@ -151,7 +189,8 @@ class CalibrationPrinter:
                 str(scores["episodes"]),
                 f"{scores['final_error_points']:.2f}",
                 f"{scores['segment_error_points']:.2f}",
-                f"{scores['rank_correlation']:.2f}",
+                # Of two episodes there is none.
+                "-" if scores["rank_correlation"] is None else f"{scores['rank_correlation']:.2f}",
             )
         self._console.print(table)
         self._console.print(f"simulator: {out}", markup=False)

@@ -87,6 +87,17 @@ def headline(result: Values) -> str:
     return text[:1].upper() + text[1:] + "."
 
 
+def parity(result: Values) -> str | None:
+    """Return how far the two files that were exported agree, in one sentence; None in runs of earlier versions."""
+    same, exact = result.get("same_labels"), result.get("fp32")
+    if same is None or exact is None:
+        return None
+    return (
+        f"Parity: model.onnx and the PyTorch weights give the same label to {percent(same)} of the test texts, "
+        f"and are right in {percent(result['test_accuracy'])} and {percent(exact['test_accuracy'])}."
+    )
+
+
 def first_figures(result: Values) -> list[tuple[str, str, str]]:
     """Return what is read first: (figure, what it is, how it comes about)."""
     dense = result["dense"]

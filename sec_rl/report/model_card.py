@@ -10,7 +10,7 @@ from huggingface_hub import EvalResult, ModelCardData
 
 from sec_rl.encoders import hub_id
 from sec_rl.files import write_atomically
-from sec_rl.report.cells import against_dense, clock_doubt, headline
+from sec_rl.report.cells import against_dense, clock_doubt, headline, parity
 from sec_rl.run_folder import read_result
 
 
@@ -35,6 +35,7 @@ def model_card(result: Mapping[str, Any], label_names: Sequence[str]) -> str:
     machine, settings = result["machine"], result["latency_settings"]
     doubt = f" {clock_doubt(result)}" if clock_doubt(result) else ""
     version = machine["versions"]["sec_rl"]
+    agreed = f"\n{parity(result)}\n" if parity(result) else ""
     labels = ", ".join(_code(name) for name in label_names)
     return f"""---
 {_metadata(result)}
@@ -70,7 +71,7 @@ from transformers import AutoModelForSequenceClassification
 
 model = AutoModelForSequenceClassification.from_pretrained("path/to/this/folder")
 ```
-
+{agreed}
 ## Limits
 
 Trained and tested on the task named above and on nothing else: expect less on other texts, languages and lengths.
