@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from benchmarks.options import Options
 from benchmarks.played import play_worlds
 from benchmarks.prepared import Prepared, load_preferred, prepare
 from benchmarks.recipes import ABLATIONS, LEARNED, POLICY, Recipe, RecipeController, few_episodes, learn_recipe
+from benchmarks.side_by_side import Worlds
 from benchmarks.spent import Spent, spend
 from benchmarks.worlds import JUDGES, N_SEGMENTS, Outcomes, World, open_judge
 from sec_rl.agents.baselines import TargetSchedule
@@ -48,7 +49,7 @@ class Family:
     """
 
     name: str
-    worlds: list[World]
+    worlds: Sequence[World]
     outcomes: dict[str, Outcomes]
     spent: dict[str, Spent]
     searches: frozenset[str]
@@ -75,7 +76,7 @@ def play_family(task: str, options: Options, say: Callable[[str], None]) -> Fami
     kind = JUDGES[SHARED in options.switches]
     # Before anything is learned: a family that nobody recorded cannot be judged.
     judge = open_judge(table, name, kind, quick=options.quick)
-    worlds = [judge.world(seed) for seed in options.seeds]
+    worlds = Worlds(tuple(judge.world(seed) for seed in options.seeds))
     prepared = prepare(task, shipped_traces(), options, say)
     simulator = load_simulator(prepared.folder / "simulator")
     _check_left_out(name, simulator, prepared)
@@ -101,9 +102,8 @@ def play_family(task: str, options: Options, say: Callable[[str], None]) -> Fami
         say(f"{name}: playing {method} ...")
         outcomes[method] = play_worlds(opponent.method, worlds, played / f"{method}.npz".replace(" ", "_"), about)
     recorded = float(without(table, [name]).drop_duplicates("episode")["budget"].sum())
-    passes = sum(world.passes for world in worlds) / len(worlds)
     spent = {
-        method: spend(each.trainings, passes, judge.seconds_per_pass, recorded if each.learned_from_others else 0.0)
+        method: spend(each.trainings, worlds.passes, judge.seconds_per_pass, recorded if each.learned_from_others else 0.0)
         for method, each in opponents.items()
     }
     ablations: dict[str, Outcomes] = {}
@@ -118,14 +118,14 @@ def play_family(task: str, options: Options, say: Callable[[str], None]) -> Fami
             with_own = about | {"policies": _fingerprint(controller)}
             ablations[recipe] = play_worlds(one_training([controller]), worlds, path, with_own)[:, :, 0]
         for count in (N_SEGMENTS, *OTHER_SEGMENTS):
-            others = [judge.world(seed, count) for seed in options.seeds]
+            others = Worlds(tuple(judge.world(seed, count) for seed in options.seeds))
             pair = [
                 play_worlds(one_training([each]), others, played / f"segments-{count}-{label}.npz", about)[:, :, 0]
                 for label, each in (("policy", first), ("schedule", preferred))
             ]
             segments[count] = (pair[0], pair[1])
     searching = frozenset(method for method, each in opponents.items() if each.searches)
-    return Family(name, worlds, outcomes, spent, searching, ablations, segments, judge.simulator.about)
+    return Family(name, worlds.worlds, outcomes, spent, searching, ablations, segments, judge.simulator.about)
 
 
 def _check_left_out(family: str, simulator: Simulator, prepared: Prepared) -> None:
