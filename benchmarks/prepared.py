@@ -62,7 +62,9 @@ class Prepared:
         return CostTable.from_dict(json.loads(path.read_text(encoding="utf-8")))
 
 
-def prepare(task: str, traces: Path, options: Options, say: Callable[[str], None]) -> Prepared:
+def prepare(
+    task: str, traces: Path, options: Options, say: Callable[[str], None], *, steps: int | None = None
+) -> Prepared:
     """Calibrate and train without a task's family; what is there already is used again.
 
     Args:
@@ -70,6 +72,7 @@ def prepare(task: str, traces: Path, options: Options, say: Callable[[str], None
         traces: folder of recorded episodes.
         options: of the benchmark; `quick` learns for a moment only.
         say: takes one line of progress.
+        steps: environment steps of the policy; None: the default of `sec-rl train`.
     """
     family = FAMILIES.get(task, task)
     folder = options.out / f"without-{family}"
@@ -78,7 +81,7 @@ def prepare(task: str, traces: Path, options: Options, say: Callable[[str], None
         calibrate(traces, folder / "simulator", leave_out=[family], quick=options.quick)
     if not (folder / "policy" / "policy.json").is_file():
         say(f"learning a policy without {family} ...")
-        steps = QUICK_STEPS if options.quick else None
+        steps = QUICK_STEPS if options.quick else steps
         learn(folder / "policy", simulator=folder / "simulator", steps=steps, overwrite=True)
     if not (folder / _PREFERRED).is_file():
         say(f"tuning a schedule per preference without {family} ...")

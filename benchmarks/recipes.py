@@ -23,6 +23,7 @@ from sec_rl.agents.policy import CARD, Policy, load_policy
 from sec_rl.agents.simulated_lanes import SimulatorVecEnv
 from sec_rl.agents.train import train
 from sec_rl.agents.training_plan import TrainingPlan
+from sec_rl.agents.tuning import Tuned
 from sec_rl.backends.simulator.model import Simulator
 from sec_rl.envs.batch import PreferenceBatch
 from sec_rl.envs.observation import OBSERVATION_NAMES, encode_wishes
@@ -202,7 +203,14 @@ def unlearned(like: Network, seed: int) -> Network:
 
 
 def learn_recipe(
-    recipe: Recipe, simulator: Simulator, folder: Path, like: Policy, *, steps: int | None, seed: int
+    recipe: Recipe,
+    simulator: Simulator,
+    folder: Path,
+    like: Policy,
+    *,
+    steps: int | None,
+    seed: int,
+    tuned: Callable[[], Tuned] | None = None,
 ) -> RecipeController:
     """Learn a policy, or load the one that was learned already.
 
@@ -213,6 +221,8 @@ def learn_recipe(
         like: a policy whose layers and normaliser one with random weights takes over.
         steps: environment steps at most; None: the default of `sec-rl train`.
         seed: of everything random.
+        tuned: returns the best schedules in the recipe's lanes, asked for only if something is learned; None: they
+            are found anew.
     """
     if not (folder / CARD).is_file():
         plan = TrainingPlan(recipe.algorithm, seed=seed)
@@ -220,7 +230,15 @@ def learn_recipe(
             plan = replace(plan, steps=steps)
         start = None if recipe.cloned else Policy(unlearned(like.network, seed))
         about = {"recipe": asdict(recipe), "families": simulator.about.get("families")}
-        train(lanes_of(simulator, recipe), folder, plan, start=start, provenance=about, overwrite=True)
+        train(
+            lanes_of(simulator, recipe),
+            folder,
+            plan,
+            start=start,
+            tuned=None if tuned is None else tuned(),
+            provenance=about,
+            overwrite=True,
+        )
     return RecipeController(load_policy(folder), recipe)
 
 

@@ -142,9 +142,7 @@ def search(worlds: Worlds, new: Callable[[int], Search], trainings: int) -> Outc
     """
     n = len(worlds.preferences)
     searches = [
-        new(int(state // 2))
-        for seed in worlds.seeds
-        for state in np.random.SeedSequence([seed, 2]).generate_state(n)
+        new(int(state // 2)) for seed in worlds.seeds for state in np.random.SeedSequence([seed, 2]).generate_state(n)
     ]
     found = []
     for training in range(trainings):

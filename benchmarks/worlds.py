@@ -155,9 +155,7 @@ def outcomes_of(
         sum(utility_terms_batch(state, wishes, reference).values())
         for state in (replace(ended, accuracy=scored), final)
     ]
-    return np.stack(
-        [*utilities, final.accuracy, final.size_ratio, final.latency_ratio, final.label_fraction], axis=1
-    )
+    return np.stack([*utilities, final.accuracy, final.size_ratio, final.latency_ratio, final.label_fraction], axis=1)
 
 
 def controller_seed(seed: int, training: int) -> int:
