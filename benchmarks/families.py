@@ -24,7 +24,7 @@ from sec_rl.backends.simulator.model import Simulator, load_simulator
 from sec_rl.errors import InputError
 
 # Trainings of every policy, from seeds of their own; worlds take turns with them.
-LEARNERS = 3
+LEARNERS = 2
 OTHER_SEGMENTS = (6, 24)
 ABLATE, SHARED = "ablations", "shared-judge"
 

@@ -99,6 +99,7 @@ ABLATIONS: Mapping[str, Recipe] = {
     "from 50 episodes": Recipe(episodes=50),
     "from 100 episodes": Recipe(episodes=100),
     "SAC": Recipe(algorithm="sac"),
+    "DQN on a grid": Recipe(algorithm="dqn"),
     "cross-entropy": Recipe(algorithm="cross-entropy"),
     "without cloning": Recipe(cloned=False),
 }
