@@ -144,7 +144,8 @@ def train(
         ended = course.run(Standing(lesson.start), resume=resume)
         # What real runs taught, a simulator that was wrong about them cannot judge.
         keeps_last = learn_in is not None and course.fault is None
-        policy = Policy(learner.network() if keeps_last else course.standing.best)
+        network = learner.network() if keeps_last else course.standing.best
+        policy = Policy(network, "ratios" if start is None else start.action_mode)
         scores = _scores(open_lanes, policy, tuned, final_seed)
         about = _about(plan, settings, tuned, course.standing, ended, learner.steps)
         policy = replace(policy, scores=scores, provenance={**about, **(provenance or {})})

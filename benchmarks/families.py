@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.learned import STEPS, Learners, fingerprint
+from benchmarks.learned import FINETUNED, STEPS, Learners, fingerprint
 from benchmarks.opponents import Opponent, one_training, planners, schedules, searches
 from benchmarks.options import Options
 from benchmarks.played import play_worlds
@@ -107,6 +107,7 @@ def play_family(task: str, options: Options, say: Callable[[str], None]) -> Fami
     if ABLATE in options.switches:
         first = learned[POLICY][0]
         controllers = {POLICY: first} | {recipe: learning.controller(recipe) for recipe in ABLATIONS}
+        controllers[FINETUNED] = learning.finetuned(judge.simulator)
         for recipe, controller in controllers.items():
             path = played / f"ablation-{recipe}.npz".replace(" ", "_")
             with_own = about | {"policies": fingerprint(controller)}

@@ -21,16 +21,21 @@ from benchmarks.recipes import (
     learn_recipe,
 )
 from sec_rl.agents.calibrate import calibrate
-from sec_rl.agents.policy import Policy, load_policy
+from sec_rl.agents.policy import CARD, Policy, load_policy
 from sec_rl.agents.shipped import shipped_traces
+from sec_rl.agents.simulated_lanes import SimulatorVecEnv
 from sec_rl.agents.traces import read_traces
-from sec_rl.agents.training_plan import QUICK_STEPS
+from sec_rl.agents.train import train
+from sec_rl.agents.training_plan import QUICK_STEPS, REAL_LANES, REAL_SEGMENTS, real_plan
 from sec_rl.agents.tuning import Tuned, tune_fixed
 from sec_rl.backends.simulator.model import DESCRIPTION, Simulator, load_simulator
 
 # Environment steps of every policy here, a quarter of `sec-rl train`'s default: there are dozens of them. The rate
 # falls to 0 by then.
 STEPS = 1_000_000
+# Runs of the left-out family that a policy goes on learning in, where it is finetuned.
+REAL_RUNS = 10
+FINETUNED = f"finetuned by {REAL_RUNS} runs of the family"
 
 
 @dataclass
@@ -83,9 +88,42 @@ class Learners:
             tuned=lambda: self._tune(recipe, simulator),
         )
 
+    def finetuned(self, family: Simulator) -> RecipeController:
+        """Return the first policy after `REAL_RUNS` more runs, on the left-out family itself.
+
+        It learns as `sec-rl train --backend bert` does, in a few lanes and small steps; but the runs are those of the
+        judge, which stands for real training in everything that is simulated.
+
+        Args:
+            family: simulator of the left-out family.
+        """
+        folder, settings = self.prepared.folder / "finetuned", family.tasks
+        start = self.base
+        if not (folder / CARD).is_file():
+            self.say(f"{self.prepared.folder.name}: finetuning in {REAL_RUNS} runs of the family ...")
+            runs = SimulatorVecEnv(
+                family,
+                REAL_LANES,
+                seed=0,
+                draw=lambda n, generator: settings.take(generator.integers(0, len(settings), n)),
+                segments=(REAL_SEGMENTS,),
+            )
+            plan = real_plan("ppo", REAL_RUNS * REAL_SEGMENTS, seed=0)
+            recipe = LEARNED[POLICY]
+            train(
+                lanes_of(self.simulator, recipe),
+                folder,
+                plan,
+                start=start,
+                tuned=self._tune(recipe, self.simulator),
+                learn_in=runs,
+                overwrite=True,
+            )
+        return RecipeController(load_policy(folder), LEARNED[POLICY])
+
     def _tune(self, recipe: Recipe, simulator: Simulator) -> Tuned:
         """Return the best schedules in a recipe's lanes, which do not depend on how it learns, nor on the seed."""
-        lanes = replace(recipe, algorithm="ppo", cloned=True)
+        lanes = replace(recipe, algorithm="ppo", cloned=True, levers=False)
         if lanes not in self._tuned:
             self._tuned[lanes] = tune_fixed(lanes_of(simulator, recipe))
         return self._tuned[lanes]

@@ -13,17 +13,18 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from benchmarks import controllers_real, recipes
+from benchmarks import controllers_real, learned, recipes
 from benchmarks.controllers import SWITCHES, read_options
 from benchmarks.controllers_report import Line, judge, lines_of, method_table, overtaken_after
 from benchmarks.families import Family, play_family
+from benchmarks.learned import fingerprint
 from benchmarks.left_out import PREFERENCES as PREFERENCES_IN_REAL
 from benchmarks.opponents import TPE, one_training
 from benchmarks.options import Options, parse_options
 from benchmarks.planning import train_greedily
 from benchmarks.played import play_worlds
 from benchmarks.population import copy_runs, explore, takeovers, train_population
-from benchmarks.prepared import save_preferred
+from benchmarks.prepared import Prepared, save_preferred
 from benchmarks.recipes import (
     ABLATIONS,
     LEARNED,
@@ -53,6 +54,7 @@ from sec_rl.agents.traces import read_traces, without
 from sec_rl.agents.training_plan import TrainingPlan
 from sec_rl.agents.tuning import PreferredSchedule, tune_fixed
 from sec_rl.backends.simulator.model import load_simulator
+from sec_rl.envs.action import lever_settings
 from sec_rl.envs.observation import OBSERVATION_NAMES
 from sec_rl.errors import InputError
 from sec_rl.values import Metrics, Preference
@@ -429,7 +431,9 @@ def test_real_methods_pay_for_every_training_and_a_search_goes_on_where_it_was(t
     assert asked[:half] == asked[half:]
     assert len({each.name for each in asked}) == half
     names = len(PREFERENCES_IN_REAL)
-    assert half == 3 + names + names * controllers_real.TRAININGS
+    assert half == 3 + names + names + names * controllers_real.TRAININGS
+    subset = next(each for each in asked if each.name == "real/mrpc/random-subset-fast-seed0")
+    assert (subset.options["selection"], subset.options["compression-ratio"]) == ("random", "0.5000")
     by_method = {row["method"]: row for row in rows if row["preference"] == "balanced"}
     assert by_method["tpe"]["trainings"] == controllers_real.TRAININGS
     assert by_method["tpe"]["example_passes"] == 1000 * controllers_real.TRAININGS
@@ -500,7 +504,10 @@ def test_a_folder_that_knows_the_family_is_refused(tmp_path: Path) -> None:
         play_family("movie-reviews", options, lambda _: None)
 
 
-@pytest.mark.parametrize("name", ["SAC", "cross-entropy", "without cloning", "without domain randomisation"])
+@pytest.mark.parametrize(
+    "name",
+    ["SAC", "DQN on a grid", "with levers", "cross-entropy", "without cloning", "without domain randomisation"],
+)
 def test_ablations_learn_what_they_say(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recipes, "TrainingPlan", partial(TrainingPlan, lanes=64, evaluate_every=64, episodes=8))
     monkeypatch.setattr(training, "tune_fixed", partial(tune_fixed, episodes=4))
@@ -508,13 +515,40 @@ def test_ablations_learn_what_they_say(name: str, tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(training, "_SHOWN_EPISODES", 64)
     simulator, like = load_simulator(shipped_simulator()), Policy(random_policy())
     recipe = ABLATIONS[name]
-    learned = recipes.learn_recipe(recipe, simulator, tmp_path / "p", like, steps=64, seed=0)
-    policy: Any = learned.policy
+    found = recipes.learn_recipe(recipe, simulator, tmp_path / "p", like, steps=64, seed=0)
+    policy: Any = found.policy
     assert policy.provenance["algorithm"] == recipe.algorithm
     assert policy.provenance["recipe"]["cloned"] == recipe.cloned
-    assert policy.network.squash == ("tanh" if name == "SAC" else "clip")
+    assert policy.network.squash == {"SAC": "tanh", "DQN on a grid": "grid"}.get(name, "clip")
+    assert policy.network.sizes[-1] == {"DQN on a grid": 25, "with levers": 6}.get(name, 2)
     observations = np.random.default_rng(0).uniform(0.0, 1.0, (64, len(OBSERVATION_NAMES))).astype(np.float32)
     # A clone of a schedule acts; random weights hardly do yet.
-    assert (np.abs(learned.act(observations)).mean() > 0.2) == recipe.cloned
+    assert (np.abs(found.act(observations)[:, :2]).mean() > 0.2) == recipe.cloned
     again = recipes.learn_recipe(recipe, simulator, tmp_path / "p", like, steps=64, seed=0)
-    np.testing.assert_array_equal(again.act(observations), learned.act(observations))
+    np.testing.assert_array_equal(again.act(observations), found.act(observations))
+
+
+def test_finetuning_goes_on_in_runs_of_the_family(
+    judged: Judge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        learned, "real_plan", lambda *_, seed: TrainingPlan(steps=60, lanes=64, episodes=8, seed=seed)
+    )
+    monkeypatch.setattr(learned, "tune_fixed", partial(tune_fixed, episodes=4))
+    monkeypatch.setattr(training, "_FINAL_EPISODES", 8)
+    shutil.copytree(shipped_policy(), tmp_path / "policy")
+    prepared = Prepared(tmp_path, "minilm-l6", {})
+    learners = learned.Learners(load_simulator(shipped_simulator()), prepared, read_options(["--quick"]), str)
+    found: Any = learners.finetuned(judged.simulator).policy
+    assert found.network.fingerprint() != learners.base.network.fingerprint()
+    assert fingerprint(learners.finetuned(judged.simulator)) == found.network.fingerprint()
+
+
+def test_levers_start_where_they_are_by_default() -> None:
+    network = random_policy()
+    observations = np.random.default_rng(0).uniform(0.0, 1.0, (8, len(OBSERVATION_NAMES))).astype(np.float32)
+    wider = recipes.with_levers(network)(observations)
+    np.testing.assert_array_equal(wider[:, :2], network(observations))
+    settings = lever_settings(wider)
+    # No augmentation, however strong it would be.
+    np.testing.assert_allclose(settings[:, 1:], np.tile([0.0, 0.0, 0.2, 0.0], (8, 1)), atol=1e-6)

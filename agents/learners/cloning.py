@@ -28,7 +28,7 @@ from sec_rl.agents.network import HIDDEN, Network, Squash
 _LEAST_SCALE = 0.1
 _RATE, _STEPS, _BATCH = 3e-3, 1500, 256
 # By how much the value of a grid's action falls with its distance from what was shown, in units of scaled return.
-_MARGIN = 0.1
+_MARGIN = 0.3
 
 
 @dataclass(frozen=True)
