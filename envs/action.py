@@ -165,7 +165,10 @@ def lever_entries(levers: Levers) -> NDArray[np.float32]:
     """
     strength = levers.augmentation_strength if levers.augmentation_share > 0.0 else 0.0
     values = (strength, levers.pseudo_label_share, levers.distillation_weight, levers.depth_share)
-    return np.clip(2.0 * np.array(values) / np.array(_LEVER_SCALE) - 1.0, -1.0, 1.0).astype(np.float32)
+    entries: NDArray[np.float32] = np.clip(2.0 * np.array(values) / np.array(_LEVER_SCALE) - 1.0, -1.0, 1.0).astype(
+        np.float32
+    )
+    return entries
 
 
 def action_towards(ratios: Ratios, target: Ratios) -> NDArray[np.float32]:

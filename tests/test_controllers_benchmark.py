@@ -51,7 +51,7 @@ from sec_rl.agents.policy import Policy
 from sec_rl.agents.shipped import shipped_policy, shipped_simulator, shipped_traces
 from sec_rl.agents.simulated_lanes import SimulatorVecEnv
 from sec_rl.agents.traces import read_traces, without
-from sec_rl.agents.training_plan import TrainingPlan
+from sec_rl.agents.training_plan import TrainingPlan, real_plan
 from sec_rl.agents.tuning import PreferredSchedule, tune_fixed
 from sec_rl.backends.simulator.model import load_simulator
 from sec_rl.envs.action import lever_settings
@@ -531,14 +531,16 @@ def test_ablations_learn_what_they_say(name: str, tmp_path: Path, monkeypatch: p
 def test_finetuning_goes_on_in_runs_of_the_family(
     judged: Judge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        learned, "real_plan", lambda *_, seed: TrainingPlan(steps=60, lanes=64, episodes=8, seed=seed)
-    )
+
+    def plan(algorithm: str, steps: int, seed: int) -> TrainingPlan:
+        return replace(real_plan(algorithm, steps, seed), lanes=64, episodes=8)
+
+    monkeypatch.setattr(learned, "real_plan", plan)
     monkeypatch.setattr(learned, "tune_fixed", partial(tune_fixed, episodes=4))
     monkeypatch.setattr(training, "_FINAL_EPISODES", 8)
     shutil.copytree(shipped_policy(), tmp_path / "policy")
     prepared = Prepared(tmp_path, "minilm-l6", {})
-    learners = learned.Learners(load_simulator(shipped_simulator()), prepared, read_options(["--quick"]), str)
+    learners = learned.Learners(load_simulator(shipped_simulator()), prepared, read_options(["--quick"]), print)
     found: Any = learners.finetuned(judged.simulator).policy
     assert found.network.fingerprint() != learners.base.network.fingerprint()
     assert fingerprint(learners.finetuned(judged.simulator)) == found.network.fingerprint()
