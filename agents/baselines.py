@@ -6,8 +6,8 @@ reads the targets, and the greedy search that looks one segment ahead.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,35 +70,50 @@ class TargetSchedule(OneByOne):
 
     def act(self, observations: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the actions towards the schedule's next ratios, (lanes, 2)."""
-        entry = dict(zip(OBSERVATION_NAMES, observations.astype(np.float64).T, strict=True))
-        share = share_bought(entry["progress"])
-        data = np.full_like(share, 1.0) if self.data_ratio >= 1.0 else self.data_ratio * share
-        ahead = entry["progress"] + entry["segment_share"] - self.pruning_start
-        t = np.clip(ahead / (self.pruning_end - self.pruning_start), 0.0, 1.0)
-        compression = self._aim(entry) * (1.0 - (1.0 - t) ** 3)
-        # An opened run uses no data yet: its first action starts from elsewhere.
-        now = np.where(entry["data_ratio"] > 0.0, entry["data_ratio"], INITIAL.data)
-        change = np.stack([data - now, compression - entry["compression_ratio"]], axis=1)
-        actions: NDArray[np.float32] = np.clip(change / np.array(ACTION_SCALE), -1.0, 1.0).astype(np.float32)
-        return actions
+        return follow(observations, settings_of([self]))
 
-    def _aim(self, entry: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
-        """Return the compression ratio to end with, (lanes,)."""
-        base = np.full_like(entry["progress"], self.compression_ratio)
-        if not self.follows_targets:
-            return base
-        ratio = entry["compression_ratio"]
-        latency, size = (np.exp2(HALVINGS * entry[name]) for name in ("log2_latency", "log2_size"))
-        seen = np.where(ratio > _SEEN, (1.0 - latency) / np.maximum(ratio, _SEEN), _PRUNABLE_LATENCY)
-        speed = (1.0 - np.exp2(-HALVINGS * entry["target_speedup"])) / np.clip(seen, 0.1, 1.0)
-        whole = size / (1.0 - _PRUNABLE_SIZE * ratio)
-        small = (1.0 - np.exp2(-HALVINGS * entry["target_size_ratio"]) / whole) / _PRUNABLE_SIZE
-        wanted = np.maximum(
-            np.where(entry["has_target_speedup"] > 0.5, speed, 0.0),
-            np.where(entry["has_target_size_ratio"] > 0.5, small, 0.0),
-        )
-        targeted = (entry["has_target_speedup"] > 0.5) | (entry["has_target_size_ratio"] > 0.5)
-        return np.where(targeted, np.clip(wanted, 0.0, Limits().compression_max), base)
+
+def settings_of(schedules: Sequence[TargetSchedule]) -> NDArray[np.float64]:
+    """Return what `follow` takes, (schedules, 5)."""
+    return np.array([[float(getattr(each, field.name)) for field in fields(TargetSchedule)] for each in schedules])
+
+
+def follow(observations: NDArray[np.float32], settings: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Return the actions towards each lane's schedule's next ratios, (lanes, 2).
+
+    Args:
+        observations: (lanes, 24).
+        settings: (lanes, 5), or (1, 5) for all lanes, in the order of `TargetSchedule`'s attributes.
+    """
+    data_ratio, compression_ratio, start, end, follows_targets = settings.T
+    entry = dict(zip(OBSERVATION_NAMES, observations.astype(np.float64).T, strict=True))
+    data = np.where(data_ratio >= 1.0, 1.0, data_ratio * share_bought(entry["progress"]))
+    ahead = entry["progress"] + entry["segment_share"] - start
+    t = np.clip(ahead / (end - start), 0.0, 1.0)
+    compression = _aim(entry, compression_ratio, follows_targets > 0.5) * (1.0 - (1.0 - t) ** 3)
+    # An opened run uses no data yet: its first action starts from elsewhere.
+    now = np.where(entry["data_ratio"] > 0.0, entry["data_ratio"], INITIAL.data)
+    change = np.stack([data - now, compression - entry["compression_ratio"]], axis=1)
+    actions: NDArray[np.float32] = np.clip(change / np.array(ACTION_SCALE), -1.0, 1.0).astype(np.float32)
+    return actions
+
+
+def _aim(
+    entry: Mapping[str, NDArray[np.float64]], base: NDArray[np.float64], follows: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """Return the compression ratio to end with, (lanes,); `base` where nothing is aimed at."""
+    ratio = entry["compression_ratio"]
+    latency, size = (np.exp2(HALVINGS * entry[name]) for name in ("log2_latency", "log2_size"))
+    seen = np.where(ratio > _SEEN, (1.0 - latency) / np.maximum(ratio, _SEEN), _PRUNABLE_LATENCY)
+    speed = (1.0 - np.exp2(-HALVINGS * entry["target_speedup"])) / np.clip(seen, 0.1, 1.0)
+    whole = size / (1.0 - _PRUNABLE_SIZE * ratio)
+    small = (1.0 - np.exp2(-HALVINGS * entry["target_size_ratio"]) / whole) / _PRUNABLE_SIZE
+    wanted = np.maximum(
+        np.where(entry["has_target_speedup"] > 0.5, speed, 0.0),
+        np.where(entry["has_target_size_ratio"] > 0.5, small, 0.0),
+    )
+    targeted = (entry["has_target_speedup"] > 0.5) | (entry["has_target_size_ratio"] > 0.5)
+    return np.where(targeted & follows, np.clip(wanted, 0.0, Limits().compression_max), base)
 
 
 @dataclass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -49,6 +50,25 @@ _SENSITIVITIES = np.geomspace(0.25, 4.0, 33)
 _RESAMPLINGS = 16
 
 
+class _Law(NamedTuple):
+    """What segments do to any state; every entry is (..., 2), for accuracy and loss.
+
+    Attributes:
+        decay: what is kept of what was learned, in (0, 1].
+        share: of the way to `level` that the segment goes, in [0, 1).
+        level: what the run is pulled towards.
+    """
+
+    decay: Tensor
+    share: Tensor
+    level: Tensor
+
+    def __call__(self, state: Tensor) -> Tensor:
+        """Return where runs stand after the segments, (..., 2)."""
+        kept = torch.clamp(state, max=0.0) + torch.clamp(state, min=0.0) * self.decay
+        return kept + self.share * (self.level - kept)
+
+
 class _Members(nn.Module):
     """All members of the ensemble side by side, in torch; `Ensemble.step` computes the same in numpy."""
 
@@ -87,21 +107,31 @@ class _Members(nn.Module):
         parts = (self.effect(), self.ease, self.fragility(), self.powers(), self.abundance)
         return Ensemble(*(part.detach().numpy()[:, 0].astype(np.float64) for part in parts))
 
-    def forward(self, inputs: Tensor, state: Tensor) -> Tensor:
-        """Map (members, rows, features) and (members, rows, 2) to (members, rows, 2)."""
-        apart = inputs[..., None, DEVIATIONS]
-        first = apart[..., :N_POWERS]
+    def law(self, inputs: Tensor) -> _Law:
+        """Return what the law says of segments, whatever state they begin in, for (members, ..., features).
+
+        It is most of the work, and free runs and single segments share it.
+        """
+        first, rest = inputs[..., None, DEVIATIONS][..., :N_POWERS], inputs[..., DEVIATIONS][..., N_POWERS:]
+        # One axis for whatever rows there are between members and features.
+        first, rest = first.flatten(1, -3), rest.flatten(1, -2)
         # The power's gradient at 0 is infinite; 0 itself stays 0.
         powered = first.clamp(min=_LEAST_DEVIATION) ** self.powers() * (first > 0)
-        apart = torch.cat([powered, apart[..., N_POWERS:].expand(*powered.shape[:-1], _N - N_POWERS)], dim=-1)
-        ease = torch.exp(torch.clamp((self.ease * apart).sum(-1), LEAST_EASE, MOST_EASE))
-        scale = torch.exp(-self.abundance * (inputs[..., ROWS_PER_CLASS, None] - ROWS_OFFSET))
-        effects = self.effect() * apart
-        effect = effects.sum(-1) + (scale - 1.0) * effects[..., LABELS]
-        level = torch.sigmoid(torch.logit(inputs[..., ASYMPTOTE]) + torch.clamp(effect, LEAST_EFFECT, MOST_EFFECT))
-        decay = torch.exp(-self.fragility() * inputs[..., REMOVAL, None])
-        kept = torch.clamp(state, max=0.0) + torch.clamp(state, min=0.0) * decay
-        return kept + (1.0 - torch.exp(-ease * inputs[..., EFFORT])) * (level - kept)
+        ease = torch.exp(torch.clamp(_weighted(self.ease, powered, rest), LEAST_EASE, MOST_EASE))
+        flat = inputs.flatten(1, -2)
+        scale = torch.exp(-self.abundance * (flat[..., ROWS_PER_CLASS, None] - ROWS_OFFSET))
+        coefficients = self.effect()
+        missing = coefficients[..., LABELS] * powered[..., LABELS]
+        effect = _weighted(coefficients, powered, rest) + (scale - 1.0) * missing
+        level = torch.sigmoid(torch.logit(flat[..., ASYMPTOTE]) + torch.clamp(effect, LEAST_EFFECT, MOST_EFFECT))
+        decay = torch.exp(-self.fragility() * flat[..., REMOVAL, None])
+        share = 1.0 - torch.exp(-ease * flat[..., EFFORT])
+        shape = (*inputs.shape[:-1], 2)
+        return _Law(decay.reshape(shape), share.reshape(shape), level.reshape(shape))
+
+    def forward(self, inputs: Tensor, state: Tensor) -> Tensor:
+        """Map (members, rows, features) and (members, rows, 2) to (members, rows, 2)."""
+        return self.law(inputs)(state)
 
 
 def fit_ensemble(traces: TraceBatch, *, n_members: int, epochs: int, seed: int) -> Ensemble:
@@ -162,16 +192,16 @@ def _fit(members: _Members, traces: list[TraceBatch], epochs: int) -> None:
     ends = torch.from_numpy(np.stack([one.last for one in traces]))[..., None]
     # A unit of skill is worth what it is in accuracy: a task of one frequent class has less of it to lose.
     worth = _stack([1.0 - one.tasks.majority for one in traces])[..., None, None]
-    known, flat = states[:, :, :-1].flatten(1, 2), inputs.flatten(1, 2)
     weight = worth * torch.tensor([1.0, _LOSS_WEIGHT]) * mask
     for epoch in range(epochs):
         optimizer.param_groups[0]["lr"] = _RATE * (1.0 - epoch / epochs)
+        law = members.law(inputs)
         state, path = states[:, :, 0], []
-        for t in range(inputs.shape[2]):
-            state = torch.where(mask[:, :, t] > 0, members(inputs[:, :, t], state), state)
+        for t, segment in enumerate(zip(*(part.unbind(2) for part in law), strict=True)):
+            state = torch.where(mask[:, :, t] > 0, _Law(*segment)(state), state)
             path.append(state)
         freely = torch.stack(path, dim=2)
-        once = members(flat, known).view_as(freely)
+        once = law(states[:, :, :-1])
         end = torch.gather(freely[..., 0], 2, ends)[..., 0]
         # Members share no parameter: the sum of their losses fits each on its own.
         loss = (_distance(freely, states[:, :, 1:]) * weight).sum() / mask[0].sum()
@@ -182,6 +212,18 @@ def _fit(members: _Members, traces: list[TraceBatch], epochs: int) -> None:
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     torch.set_num_threads(threads)
+
+
+def _weighted(coefficients: Tensor, powered: Tensor, rest: Tensor) -> Tensor:
+    """Return the sum of deviations by coefficients, (members, rows, 2).
+
+    Args:
+        coefficients: (members, 1, 2, deviations).
+        powered: (members, rows, 2, powers) of the first deviations.
+        rest: (members, rows, others) of the others, which have no power.
+    """
+    first = (coefficients[..., :N_POWERS] * powered).sum(-1)
+    return first + rest @ coefficients[:, 0, :, N_POWERS:].transpose(1, 2)
 
 
 def _distance(predicted: Tensor, real: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ from sec_rl.agents.simulated_lanes import SimulatorVecEnv
 from sec_rl.agents.train import train
 from sec_rl.agents.training_folder import Progress
 from sec_rl.agents.training_plan import REAL_LANES, REAL_PASSES, REAL_SEGMENTS, TrainingPlan, real_plan
+from sec_rl.agents.tuning import Tuned
 from sec_rl.agents.worker_lanes import WorkerLanes
 from sec_rl.backends.simulator.model import Simulator, load_simulator
 from sec_rl.config import RunConfig
@@ -37,6 +38,7 @@ def learn(
     task: str | None = None,
     passes: int | None = None,
     start: str | Path | None = None,
+    tuned: Tuned | None = None,
     workers: int = 1,
     threads: int = 1,
     ray_address: str | None = None,
@@ -57,6 +59,7 @@ def learn(
             policy that is written is the last one.
         passes: example passes of each real run; None: 4,000.
         start: folder, or `hub:OWNER/NAME`, of the policy to go on from.
+        tuned: the best schedules in the simulator; None: they are found now.
         workers: that keep the five real runs side by side; how many changes the time, and nothing else.
         threads: of torch in each; the last bits of what a run learns depend on it.
         ray_address: where the workers are, see `sec_rl.workers.Crew`; None: processes of this machine.
@@ -82,6 +85,7 @@ def learn(
             Path(out),
             plan,
             start=policy,
+            tuned=tuned,
             learn_in=real,
             provenance=_provenance(fitted, task),
             resume=resume,

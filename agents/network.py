@@ -9,9 +9,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from sec_rl.agents.action_grid import GRID_SIZE, grid_actions
 from sec_rl.errors import InputError
 
-Squash = Literal["clip", "tanh"]
+Squash = Literal["clip", "tanh", "grid"]
 Floats = NDArray[np.float32]
 
 # Hidden layers of every learned controller.
@@ -29,7 +30,8 @@ class Network:
         scale: (n_in,) above 0; the difference is divided by it and clipped to `NORMALISED_LIMIT`.
         weights: (n_out, n_in) of each layer.
         biases: (n_out,) of each layer.
-        squash: how the last layer's output gets into [-1, 1].
+        squash: how the last layer's output gets into [-1, 1]; of a `grid` it is the value of each of its actions, and
+            the best one is taken.
 
     Raises:
         InputError: shapes do not fit each other, or a number is not finite.
@@ -51,6 +53,8 @@ class Network:
             if weight.shape != (bias.size, width) or bias.shape != (bias.size,):
                 raise InputError(f"A layer has shapes {weight.shape} and {bias.shape} after {width} values.")
             width = bias.size
+        if self.squash == "grid" and width != GRID_SIZE:
+            raise InputError(f"A network values {width} actions; the grid has {GRID_SIZE}.")
         if not self.is_finite():
             raise InputError("A network's weights hold NaN or infinity.")
 
@@ -74,4 +78,6 @@ class Network:
         for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
             hidden = np.tanh(hidden @ weight.T + bias)
         output: Floats = hidden @ self.weights[-1].T + self.biases[-1]
+        if self.squash == "grid":
+            return grid_actions(output.argmax(axis=1))
         return np.tanh(output) if self.squash == "tanh" else np.clip(output, -1.0, 1.0)

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
+from sec_rl.agents.action_grid import GRID_SIZE
 from sec_rl.agents.layout import Layout
 from sec_rl.agents.network import Squash
 from sec_rl.errors import InputError
@@ -73,9 +74,10 @@ def parse_card(text: bytes, path: Path) -> PolicyCard:
         place = ".".join(str(part) for part in fault["loc"])
         raise InputError(f"{str(path)!r} is no policy: {place + ': ' if place else ''}{fault['msg']}.") from error
     ends = (card.layer_sizes[0], card.layer_sizes[-1])
-    if ends != (len(card.observation_names), len(card.action_names)):
+    n_out = GRID_SIZE if card.squash == "grid" else len(card.action_names)
+    if ends != (len(card.observation_names), n_out):
         raise InputError(
-            f"{str(path)!r} goes from {ends[0]} to {ends[1]} values; its layout has "
-            f"{len(card.observation_names)} and {len(card.action_names)} entries."
+            f"{str(path)!r} goes from {ends[0]} to {ends[1]} values; its layout asks for "
+            f"{len(card.observation_names)} and {n_out}."
         )
     return card

@@ -17,7 +17,15 @@ from sec_rl.agents.preferences import draw_preferences
 from sec_rl.backends.simulator.lanes import Opening, SimulatorLanes, draw_opening
 from sec_rl.backends.simulator.model import Simulator
 from sec_rl.backends.simulator.tasks import TaskBatch, draw_tasks
-from sec_rl.envs.action import ACTION_SCALE, Limits, apply_actions, compression_window
+from sec_rl.envs.action import (
+    ACTION_SCALE,
+    ActionMode,
+    Limits,
+    action_names,
+    apply_actions,
+    compression_window,
+    lever_settings,
+)
 from sec_rl.envs.batch import SLOPE_WINDOW, PreferenceBatch, StateBatch
 from sec_rl.envs.drive import INITIAL, collapsed_lanes
 from sec_rl.envs.observation import LOW_HIGH, OBSERVATION_NAMES, encode_batch, encode_wishes
@@ -43,6 +51,7 @@ class SimulatorVecEnv(VecEnv):
         draw: draws tasks; None: mixtures of the recorded ones.
         prefer: draws preferences.
         segments: lengths to draw from.
+        mode: entries of the action; of `levers`, an action of two entries leaves the levers as they are by default.
 
     Attributes:
         ended: state of all lanes when an episode last ended in one of them, as it was observed; None before.
@@ -61,10 +70,11 @@ class SimulatorVecEnv(VecEnv):
         draw: DrawTasks | None = None,
         prefer: DrawPreferences = draw_preferences,
         segments: Sequence[int] = SEGMENTS,
+        mode: ActionMode = "ratios",
     ) -> None:
         low, high = np.array(list(LOW_HIGH.values()), np.float32).T
         observation_space = spaces.Box(low, high, (len(OBSERVATION_NAMES),), np.float32)
-        super().__init__(n_lanes, observation_space, spaces.Box(-1.0, 1.0, (2,), np.float32))
+        super().__init__(n_lanes, observation_space, spaces.Box(-1.0, 1.0, (len(action_names(mode)),), np.float32))
         self._simulator, self._segments = simulator, np.array(segments)
         self._draw = draw or (lambda n, generator: draw_tasks(simulator.tasks, n, generator))
         self._prefer, self._limits = prefer, Limits()
@@ -103,7 +113,8 @@ class SimulatorVecEnv(VecEnv):
         """Take one segment in every lane; lanes that end start a new episode."""
         lanes = self._opened()
         before = lanes.accuracy.copy()
-        lanes.advance(self._guarded(), self._levers)
+        asked = self._levers if self._actions.shape[1] == 2 else lever_settings(np.nan_to_num(self._actions))
+        lanes.advance(self._guarded(), asked)
         # As in `Drive.act`: the first segment has no model to return to.
         lost = collapsed_lanes(before, lanes.accuracy, lanes.tasks.n_classes) & (lanes.segment > 1.0)
         if lost.any():
@@ -210,7 +221,7 @@ class SimulatorVecEnv(VecEnv):
     def _guarded(self) -> NDArray[np.float64]:
         """Return the ratios of the next segment, as `Drive` bounds them."""
         lanes = self._opened()
-        wanted = apply_actions(self._ratios, np.nan_to_num(self._actions), self._limits)
+        wanted = apply_actions(self._ratios, np.nan_to_num(self._actions[:, :2]), self._limits)
         now = self._ratios[:, 1]
         compression = np.minimum(wanted[:, 1], now + self._step_scale * ACTION_SCALE[1])
         left = lanes.n_segments - lanes.segment - 1.0

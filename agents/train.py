@@ -85,6 +85,7 @@ def train(
     plan: TrainingPlan,
     *,
     start: Policy | None = None,
+    tuned: Tuned | None = None,
     learn_in: VecEnv | None = None,
     provenance: Mapping[str, Any] | None = None,
     resume: bool = False,
@@ -98,6 +99,7 @@ def train(
         out: folder of the policy, see `sec_rl.agents.training_folder`.
         plan: what to do.
         start: policy to start from instead of the best fixed schedule.
+        tuned: the best schedules in these lanes; None: they are found now. Policies of several seeds can share them.
         learn_in: lanes to learn in instead, such as real runs.
         provenance: what the policy should say about itself, JSON-ready, such as the simulator it was learned on.
         resume: go on with a training that was interrupted, bit for bit.
@@ -131,7 +133,7 @@ def train(
     )
     with open_training_folder(out, resume=resume, overwrite=overwrite), _threads(plan.threads), _logger(out) as log:
         keep_config(out, config, resume=resume)
-        tuned = tune_fixed(open_lanes, seed=tune_seed)
+        tuned = tuned or tune_fixed(open_lanes, seed=tune_seed)
         teacher = start or tuned.preferred
         open_stage = _paired(open_lanes, teacher) if algorithm.paired and learn_in is None else open_lanes
         env = learn_in if learn_in is not None else open_stage(plan.lanes, learn_seed)
@@ -142,7 +144,8 @@ def train(
         ended = course.run(Standing(lesson.start), resume=resume)
         # What real runs taught, a simulator that was wrong about them cannot judge.
         keeps_last = learn_in is not None and course.fault is None
-        policy = Policy(learner.network() if keeps_last else course.standing.best)
+        network = learner.network() if keeps_last else course.standing.best
+        policy = Policy(network, "ratios" if start is None else start.action_mode)
         scores = _scores(open_lanes, policy, tuned, final_seed)
         about = _about(plan, settings, tuned, course.standing, ended, learner.steps)
         policy = replace(policy, scores=scores, provenance={**about, **(provenance or {})})

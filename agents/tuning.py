@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sec_rl.agents.baselines import TargetSchedule
+from sec_rl.agents.baselines import TargetSchedule, follow, settings_of
 from sec_rl.agents.evaluate import play_episodes
 from sec_rl.agents.lanes import OneByOne, OpenLanes
 from sec_rl.envs.observation import N_TARGET_KINDS, preference_weights, target_kinds
@@ -39,12 +40,11 @@ class PreferredSchedule(OneByOne):
     def act(self, observations: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the actions towards the next ratios of each lane's schedule, (lanes, 2)."""
         ahead = (self.terms[target_kinds(observations)] @ _features(observations)[:, :, None])[..., 0]
-        chosen = np.argmax(ahead, axis=1)
-        actions = np.empty((len(observations), 2), np.float32)
-        for index in np.unique(chosen):
-            mine = chosen == index
-            actions[mine] = self.grid[index].act(observations[mine])
-        return actions
+        return follow(observations, self._settings[np.argmax(ahead, axis=1)])
+
+    @cached_property
+    def _settings(self) -> NDArray[np.float64]:
+        return settings_of(self.grid)
 
 
 @dataclass(frozen=True)

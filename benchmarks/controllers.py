@@ -31,6 +31,7 @@ from benchmarks.controllers_report import (
     overtaken_after,
 )
 from benchmarks.families import ABLATE, LEARNERS, SHARED, Family, family_of, play_family
+from benchmarks.learned import STEPS
 from benchmarks.options import Options, parse_options
 from benchmarks.spent import WORST_DROP
 from benchmarks.worlds import N_SEGMENTS, PREFERENCES
@@ -93,7 +94,8 @@ def notes_on(options: Options, families: Sequence[Family]) -> list[str]:
     return [
         f"Simulated: {len(options.seeds)} worlds of each family, {len(PREFERENCES)} preferences, {N_SEGMENTS} "
         f"segments. Left out in turn: {', '.join(family.name for family in families)}.",
-        f"Policies learned with seeds below {1 if options.quick else LEARNERS}; worlds take turns with them.",
+        f"Policies learned for {STEPS:,} steps each, a quarter of what `sec-rl train` takes, with seeds below "
+        f"{1 if options.quick else LEARNERS}; worlds take turns with them.",
         f"By the mean over all runs TPE, a training at a time, {overtaking} (the policy's one training).",
         "Passes: example passes on the left-out task for one model and one preference. A search searches anew for "
         "every preference; a schedule that does not read the preference could serve all ten with one training.",

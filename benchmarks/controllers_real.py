@@ -40,7 +40,9 @@ from sec_rl.values import Metrics, Preference
 TRAININGS, QUICK_TRAININGS = 5, 2
 SEEDS = 3
 POLICY, BEST_FIXED, CUBIC, DENSE, TPE = "policy", "best fixed", "cubic", "dense", "tpe"
-METHODS = (POLICY, BEST_FIXED, CUBIC, TPE)
+# As many labels as the policy bought, chosen by lot, and as much removed, by the cubic schedule.
+RANDOM_SUBSET = "random subset"
+METHODS = (POLICY, BEST_FIXED, CUBIC, DENSE, RANDOM_SUBSET, TPE)
 # Trains one run and returns its folder.
 Train = Callable[[Sequence[RunSpec]], Mapping[str, Path]]
 
@@ -90,6 +92,13 @@ def preferred(preference: Preference) -> dict[str, str]:
     return {f"preference.{name.replace('_', '-')}": f"{value:g}" for name, value in changed.items()}
 
 
+def random_subset(options: Options, task: str, seed: int, name: str, policy_run: Path) -> RunSpec:
+    """Return the run that buys as many labels as a run of the policy did, at random, and removes as much."""
+    metrics = _last_metrics(policy_run)
+    flags = {**cubic(metrics.label_fraction, metrics.compression_ratio), "selection": "random"}
+    return spec(options, task, seed, f"random-subset-{name}", flags)
+
+
 def best_cubic(simulator: Simulator, episodes: int = 1024) -> tuple[float, float]:
     """Return data and compression ratio of the best schedule that `sec-rl run` can follow, on the training tasks."""
     lanes = open_lanes_of(simulator)
@@ -114,8 +123,7 @@ def scored(folder: Path, dense_folder: Path, preference: Preference) -> dict[str
         both come from.
     """
     result, dense = read_result(folder), read_result(dense_folder)
-    lines = (folder / "trajectory.jsonl").read_text(encoding="utf-8").splitlines()
-    last = Metrics(**json.loads(lines[-1])["metrics"])
+    last = _last_metrics(folder)
     # Each run times itself against the fp32 model, turn by turn; their ratio is free of how busy the machine was.
     latency_ratio = _against_fp32(result) / _against_fp32(dense)
     base = replace(
@@ -203,10 +211,14 @@ def rows_of(
     folders = train([*once.values(), *under_policy.values()])
     dense_folder = folders[once[DENSE].name]
     rows: list[dict[str, Any]] = []
+    subsets = {
+        name: random_subset(options, task, seed, name, folders[run.name]) for name, run in under_policy.items()
+    }
+    folders = {**folders, **train(list(subsets.values()))}
     for name, preference in PREFERENCES.items():
         found = search(options, task, seed, name, train, dense_folder, trainings)
         best = max(found, key=lambda each: each["measured"])
-        one = {POLICY: under_policy[name], BEST_FIXED: once[BEST_FIXED], CUBIC: once[CUBIC]}
+        one = {POLICY: under_policy[name], **once, RANDOM_SUBSET: subsets[name]}
         models = {method: scored(folders[run.name], dense_folder, preference) for method, run in one.items()}
         spent = {method: [model] for method, model in models.items()} | {TPE: found}
         for method, model in (models | {TPE: best}).items():
@@ -278,6 +290,11 @@ def real_part(options: Options, say: Callable[[str], None]) -> RealPart:
             trainings = QUICK_TRAININGS if options.quick else TRAININGS
             rows += rows_of(options, task, seed, policy, version, fixed, train, trainings)
     return RealPart(rows, [summary(rows)], judge(rows))
+
+
+def _last_metrics(folder: Path) -> Metrics:
+    lines = (folder / "trajectory.jsonl").read_text(encoding="utf-8").splitlines()
+    return Metrics(**json.loads(lines[-1])["metrics"])
 
 
 def _against_fp32(result: Mapping[str, Any]) -> float:

@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
+from benchmarks.learned import FINETUNED, STEPS, Learners, fingerprint
 from benchmarks.opponents import Opponent, one_training, planners, schedules, searches
 from benchmarks.options import Options
 from benchmarks.played import play_worlds
 from benchmarks.prepared import Prepared, load_preferred, prepare
-from benchmarks.recipes import ABLATIONS, LEARNED, POLICY, Recipe, RecipeController, few_episodes, learn_recipe
+from benchmarks.recipes import ABLATIONS, LEARNED, POLICY
+from benchmarks.side_by_side import Worlds
 from benchmarks.spent import Spent, spend
 from benchmarks.worlds import JUDGES, N_SEGMENTS, Outcomes, World, open_judge
 from sec_rl.agents.baselines import TargetSchedule
-from sec_rl.agents.calibrate import calibrate
 from sec_rl.agents.episode_plan import FAMILIES
 from sec_rl.agents.policy import load_policy
 from sec_rl.agents.shipped import shipped_traces
 from sec_rl.agents.traces import read_traces, without
-from sec_rl.agents.training_plan import QUICK_STEPS
-from sec_rl.backends.simulator.model import DESCRIPTION, Simulator, load_simulator
+from sec_rl.backends.simulator.model import Simulator, load_simulator
 from sec_rl.errors import InputError
 
 # Trainings of every policy, from seeds of their own; worlds take turns with them.
-LEARNERS = 3
+LEARNERS = 2
 OTHER_SEGMENTS = (6, 24)
 ABLATE, SHARED = "ablations", "shared-judge"
 
@@ -48,7 +45,7 @@ class Family:
     """
 
     name: str
-    worlds: list[World]
+    worlds: Sequence[World]
     outcomes: dict[str, Outcomes]
     spent: dict[str, Spent]
     searches: frozenset[str]
@@ -75,15 +72,13 @@ def play_family(task: str, options: Options, say: Callable[[str], None]) -> Fami
     kind = JUDGES[SHARED in options.switches]
     # Before anything is learned: a family that nobody recorded cannot be judged.
     judge = open_judge(table, name, kind, quick=options.quick)
-    worlds = [judge.world(seed) for seed in options.seeds]
-    prepared = prepare(task, shipped_traces(), options, say)
+    worlds = Worlds(tuple(judge.world(seed) for seed in options.seeds))
+    prepared = prepare(task, shipped_traces(), options, say, steps=STEPS)
     simulator = load_simulator(prepared.folder / "simulator")
     _check_left_out(name, simulator, prepared)
     learners = 1 if options.quick else LEARNERS
-    learned = {
-        recipe: [_learned(recipe, seed, simulator, prepared, options, say) for seed in range(learners)]
-        for recipe in LEARNED
-    }
+    learning = Learners(simulator, prepared, options, say)
+    learned = {recipe: [learning.controller(recipe, seed) for seed in range(learners)] for recipe in LEARNED}
     preferred = load_preferred(prepared.folder / "preferred.json")
     opponents = {
         recipe: Opponent(one_training(controllers), learned_from_others=True)
@@ -93,7 +88,7 @@ def play_family(task: str, options: Options, say: Callable[[str], None]) -> Fami
     about = {
         "judge": dict(judge.simulator.about),
         "episodes": simulator.about["sha256"],
-        "policies": {recipe: [_fingerprint(each) for each in controllers] for recipe, controllers in learned.items()},
+        "policies": {recipe: [fingerprint(each) for each in controllers] for recipe, controllers in learned.items()},
     }
     played = prepared.folder / f"played-{kind}"
     outcomes = {}
@@ -101,31 +96,31 @@ def play_family(task: str, options: Options, say: Callable[[str], None]) -> Fami
         say(f"{name}: playing {method} ...")
         outcomes[method] = play_worlds(opponent.method, worlds, played / f"{method}.npz".replace(" ", "_"), about)
     recorded = float(without(table, [name]).drop_duplicates("episode")["budget"].sum())
-    passes = sum(world.passes for world in worlds) / len(worlds)
     spent = {
-        method: spend(each.trainings, passes, judge.seconds_per_pass, recorded if each.learned_from_others else 0.0)
+        method: spend(
+            each.trainings, worlds.passes, judge.seconds_per_pass, recorded if each.learned_from_others else 0.0
+        )
         for method, each in opponents.items()
     }
     ablations: dict[str, Outcomes] = {}
     segments: dict[int, tuple[Outcomes, Outcomes]] = {}
     if ABLATE in options.switches:
         first = learned[POLICY][0]
-        controllers = {POLICY: first} | {
-            recipe: _learned(recipe, 0, simulator, prepared, options, say) for recipe in ABLATIONS
-        }
+        controllers = {POLICY: first} | {recipe: learning.controller(recipe) for recipe in ABLATIONS}
+        controllers[FINETUNED] = learning.finetuned(judge.simulator)
         for recipe, controller in controllers.items():
             path = played / f"ablation-{recipe}.npz".replace(" ", "_")
-            with_own = about | {"policies": _fingerprint(controller)}
+            with_own = about | {"policies": fingerprint(controller)}
             ablations[recipe] = play_worlds(one_training([controller]), worlds, path, with_own)[:, :, 0]
         for count in (N_SEGMENTS, *OTHER_SEGMENTS):
-            others = [judge.world(seed, count) for seed in options.seeds]
+            others = Worlds(tuple(judge.world(seed, count) for seed in options.seeds))
             pair = [
                 play_worlds(one_training([each]), others, played / f"segments-{count}-{label}.npz", about)[:, :, 0]
                 for label, each in (("policy", first), ("schedule", preferred))
             ]
             segments[count] = (pair[0], pair[1])
     searching = frozenset(method for method, each in opponents.items() if each.searches)
-    return Family(name, worlds, outcomes, spent, searching, ablations, segments, judge.simulator.about)
+    return Family(name, worlds.worlds, outcomes, spent, searching, ablations, segments, judge.simulator.about)
 
 
 def _check_left_out(family: str, simulator: Simulator, prepared: Prepared) -> None:
@@ -142,45 +137,3 @@ def _check_left_out(family: str, simulator: Simulator, prepared: Prepared) -> No
                 f"The {what} in {str(prepared.folder)!r} was made with episodes of {family!r}, which is to be left "
                 "out; remove the folder."
             )
-
-
-def _learned(
-    name: str,
-    seed: int,
-    simulator: Simulator,
-    prepared: Prepared,
-    options: Options,
-    say: Callable[[str], None],
-) -> RecipeController:
-    """Return a recipe's controller, learned now if it is not there yet."""
-    base = load_policy(prepared.folder / "policy")
-    if name == POLICY and seed == 0:
-        return RecipeController(base, LEARNED[POLICY])
-    recipe = LEARNED[name] if name in LEARNED else ABLATIONS[name]
-    if recipe.episodes is not None:
-        simulator = _fewer(recipe, prepared.folder, simulator, options, say)
-    folder = prepared.folder / f"{name}-seed{seed}".replace(" ", "_")
-    say(f"{prepared.folder.name}: {name}, learner {seed} ...")
-    steps = QUICK_STEPS if options.quick else None
-    return learn_recipe(recipe, simulator, folder, base, steps=steps, seed=seed)
-
-
-def _fewer(
-    recipe: Recipe, folder: Path, simulator: Simulator, options: Options, say: Callable[[str], None]
-) -> Simulator:
-    """Return a simulator fitted to fewer of the episodes that `simulator` was fitted to."""
-    place = folder / f"simulator-{recipe.episodes}"
-    if not (place / DESCRIPTION).is_file():
-        say(f"fitting a simulator to {recipe.episodes} episodes ...")
-        traces = folder / f"traces-{recipe.episodes}"
-        traces.mkdir(exist_ok=True)
-        table = read_traces(shipped_traces())
-        rest: pd.DataFrame = table[table["family"].isin(simulator.about["families"])]
-        few_episodes(rest, recipe.episodes or 0, seed=0).to_parquet(traces / "episodes.parquet", index=False)
-        calibrate(traces, place, quick=options.quick)
-    return load_simulator(place)
-
-
-def _fingerprint(controller: RecipeController) -> str:
-    policy: Any = controller.policy
-    return str(policy.network.fingerprint())

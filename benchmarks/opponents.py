@@ -1,4 +1,4 @@
-"""The methods that are compared, by name: every one plays a world and says how many trainings that took."""
+"""The methods that are compared, by name: every one plays worlds and says how many trainings that took."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
+import numpy as np
+
 from benchmarks.planning import train_greedily
 from benchmarks.played import Method
 from benchmarks.population import train_population
 from benchmarks.search import RandomSearch, TpeSearch, search
-from benchmarks.worlds import Outcomes, World
+from benchmarks.side_by_side import Worlds
+from benchmarks.worlds import N_OUTCOMES, Outcomes
 from sec_rl.agents.baselines import TargetSchedule
 from sec_rl.agents.controllers import RandomWalk, ScheduleController
 from sec_rl.agents.lanes import EachLane, LaneController
@@ -31,7 +34,7 @@ class Opponent:
     """One method.
 
     Attributes:
-        method: plays a world.
+        method: plays worlds.
         trainings: that it spends on the task for each preference.
         learned_from_others: whether it knows the recorded episodes of other tasks.
         searches: whether its outcomes are one per training, of which the best measured one is kept.
@@ -46,8 +49,13 @@ class Opponent:
 def one_training(controllers: Sequence[LaneController]) -> Method:
     """Return a method that trains once; worlds take turns with controllers that were learned from several seeds."""
 
-    def method(world: World) -> Outcomes:
-        return world.train(controllers[world.seed % len(controllers)])[:, None]
+    def method(worlds: Worlds) -> Outcomes:
+        found = np.empty((len(worlds), len(worlds.preferences), 1, N_OUTCOMES))
+        turns = np.array(worlds.seeds) % len(controllers)
+        for turn in np.unique(turns):
+            mine = np.flatnonzero(turns == turn)
+            found[mine, :, 0] = worlds.take(mine.tolist()).train(controllers[turn])
+        return found
 
     return method
 

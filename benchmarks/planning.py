@@ -14,10 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.worlds import Outcomes, World
+from benchmarks.side_by_side import Worlds
+from benchmarks.worlds import Outcomes
 from sec_rl.agents.baselines import Greedy
-from sec_rl.agents.evaluate import play
-from sec_rl.agents.simulated_lanes import SimulatorVecEnv
 from sec_rl.backends.simulator.model import Simulator
 from sec_rl.backends.simulator.tasks import accuracy_skill, loss_skill
 from sec_rl.envs.observation import OBSERVATION_NAMES
@@ -30,23 +29,23 @@ Floats = NDArray[np.float32]
 
 
 class Planner:
-    """See `LaneController`; lanes are the preferences of a world.
+    """See `LaneController`; lanes are the preferences of worlds.
 
     Args:
-        world: the task, for its descriptors and preferences only.
+        worlds: the tasks, for their descriptors and preferences only.
         model: simulator that looks ahead.
         horizon: segments it looks ahead; after the first one ratios stay.
     """
 
-    def __init__(self, world: World, model: Simulator, horizon: int) -> None:
-        self._world, self._horizon = world, horizon
+    def __init__(self, worlds: Worlds, model: Simulator, horizon: int) -> None:
+        self._worlds, self._horizon = worlds, horizon
         # The family's own sensitivity is unknown; the law as it was fitted stands for it.
         self._model = replace(model, noise=replace(model.noise, sensitivity=0.0))
         self._copies = model.ensemble.n_members
 
     def begin(self, n_lanes: int, seed: int) -> None:
         """Open the model's own runs of the task."""
-        self._env = self._world.lanes(0, self._copies, simulator=self._model)
+        self._env = self._worlds.lanes(0, self._copies, simulator=self._model)
         self._env.reset()
         state = self._env.state_dict()
         state["lanes"]["_members"] = np.tile(np.arange(self._copies), n_lanes)
@@ -58,14 +57,16 @@ class Planner:
         if self._last is not None:
             self._env.step(np.repeat(self._last, self._copies, axis=0))
         self._put(observations)
-        left = round((1.0 - float(observations[0, _PROGRESS])) * self._world.n_segments)
+        left = round((1.0 - float(observations[0, _PROGRESS])) * self._worlds.n_segments)
         horizon = min(self._horizon, left)
         self._last = Greedy(lambda actions: self._gains(actions, horizon)).act(observations)
         return self._last
 
     def _put(self, observations: Floats) -> None:
         """Put accuracy and loss of the model's runs to what the real ones show."""
-        state, tasks = self._env.state_dict(), self._world.simulator.tasks
+        state = self._env.state_dict()
+        each = np.repeat(np.arange(len(self._worlds)), len(self._worlds.preferences))
+        tasks = self._worlds.tasks.take(each)
         lanes = state["lanes"]
         chance = 1.0 / tasks.n_classes
         accuracy = chance + observations[:, _ACCURACY] * (1.0 - chance)
@@ -95,8 +96,6 @@ class Planner:
         return mean
 
 
-def train_greedily(world: World, model: Simulator, horizon: int) -> Outcomes:
-    """Return what one training under the planner ends with, (preferences, 1, 6)."""
-    env: SimulatorVecEnv = world.lanes(0)
-    play(env, Planner(world, model, horizon), world.seed)
-    return world.outcomes(env)[:, None]
+def train_greedily(worlds: Worlds, model: Simulator, horizon: int) -> Outcomes:
+    """Return what one training under the planner ends with, (worlds, preferences, 1, 6)."""
+    return worlds.train(Planner(worlds, model, horizon))[:, :, None]

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.search import SPACE, LaneSchedules, draw_settings, schedule_of
-from benchmarks.worlds import MEASURED, Outcomes, World, controller_seed
+from benchmarks.side_by_side import Worlds
+from benchmarks.worlds import MEASURED, Outcomes, controller_seed
 from sec_rl.agents.simulated_lanes import SimulatorVecEnv
 
 # Segments between exchanges, as many as let a removal recover a little.
@@ -58,38 +59,42 @@ def copy_runs(env: SimulatorVecEnv, to: NDArray[np.int64], of: NDArray[np.int64]
     env.load_state_dict(state)
 
 
-def train_population(world: World, size: int) -> Outcomes:
-    """Train a population for every preference.
+def train_population(worlds: Worlds, size: int) -> Outcomes:
+    """Train a population in every world for every preference.
 
     Args:
-        world: the task.
+        worlds: the tasks.
         size: members, at least 2; the population spends as many trainings.
 
     Returns:
-        (preferences, 1, 6) what the member with the best measured utility ended with.
+        (worlds, preferences, 1, 6) what the member with the best measured utility ended with.
     """
-    generator = np.random.default_rng(controller_seed(world.seed, 0))
-    n = len(world.preferences)
-    env = world.lanes(0, copies=size)
-    members = [draw_settings(generator) for _ in range(env.num_envs)]
+    n = len(worlds.preferences)
+    env = worlds.lanes(0, copies=size)
+    generators = [np.random.default_rng(controller_seed(seed, 0)) for seed in worlds.seeds]
+    members = [draw_settings(generator) for generator in generators for _ in range(n * size)]
     observations, utility = env.reset(), np.zeros(env.num_envs)
-    for segment in range(1, world.n_segments + 1):
+    for segment in range(1, worlds.n_segments + 1):
         actions = LaneSchedules([schedule_of(each) for each in members]).act(observations)
         following, rewards, _, _ = env.step(actions)
         observations, utility = np.array(following, np.float32), utility + rewards
-        if segment % INTERVAL or segment == world.n_segments:
+        if segment % INTERVAL or segment == worlds.n_segments:
             continue
-        pairs = [
-            (group * size + worst, group * size + best)
-            for group in range(n)
-            for worst, best in takeovers(utility[group * size : (group + 1) * size], generator)
-        ]
-        to, of = np.array(pairs).T
+        every: list[tuple[int, int]] = []
+        for world, generator in enumerate(generators):
+            groups = range(world * n * size, (world + 1) * n * size, size)
+            pairs = [
+                (first + worst, first + best)
+                for first in groups
+                for worst, best in takeovers(utility[first : first + size], generator)
+            ]
+            for worst, best in pairs:
+                members[worst] = explore(members[best], generator)
+            every += pairs
+        to, of = np.array(every).T
         copy_runs(env, to, of)
         observations[to], utility[to] = observations[of], utility[of]
-        for worst, best in pairs:
-            members[worst] = explore(members[best], generator)
-    ended = world.outcomes(env).reshape(n, size, -1)
-    best = ended[:, :, MEASURED].argmax(axis=1)
-    chosen: Outcomes = ended[np.arange(n), best][:, None]
+    ended = worlds.outcomes(env).reshape(len(worlds), n, size, -1)
+    best_of_each = ended[..., MEASURED].argmax(axis=2)
+    chosen: Outcomes = np.take_along_axis(ended, best_of_each[..., None, None], axis=2)
     return chosen

@@ -19,7 +19,7 @@ from sec_rl.agents.learn import learn, open_lanes_of
 from sec_rl.agents.policy import load_policy
 from sec_rl.agents.schedules import Schedule
 from sec_rl.agents.training_plan import QUICK_STEPS
-from sec_rl.agents.tuning import PreferredSchedule, tune_fixed
+from sec_rl.agents.tuning import PreferredSchedule, Tuned, tune_fixed
 from sec_rl.backends.simulator.model import load_simulator
 from sec_rl.compression.cost_table import CostTable
 from sec_rl.envs.drive import INITIAL
@@ -62,7 +62,9 @@ class Prepared:
         return CostTable.from_dict(json.loads(path.read_text(encoding="utf-8")))
 
 
-def prepare(task: str, traces: Path, options: Options, say: Callable[[str], None]) -> Prepared:
+def prepare(
+    task: str, traces: Path, options: Options, say: Callable[[str], None], *, steps: int | None = None
+) -> Prepared:
     """Calibrate and train without a task's family; what is there already is used again.
 
     Args:
@@ -70,22 +72,23 @@ def prepare(task: str, traces: Path, options: Options, say: Callable[[str], None
         traces: folder of recorded episodes.
         options: of the benchmark; `quick` learns for a moment only.
         say: takes one line of progress.
+        steps: environment steps of the policy; None: the default of `sec-rl train`.
     """
     family = FAMILIES.get(task, task)
     folder = options.out / f"without-{family}"
     if not (folder / "simulator" / "simulator.json").is_file():
         say(f"fitting a simulator without {family} ...")
         calibrate(traces, folder / "simulator", leave_out=[family], quick=options.quick)
-    if not (folder / "policy" / "policy.json").is_file():
-        say(f"learning a policy without {family} ...")
-        steps = QUICK_STEPS if options.quick else None
-        learn(folder / "policy", simulator=folder / "simulator", steps=steps, overwrite=True)
+    lanes = open_lanes_of(load_simulator(folder / "simulator"))
+    tuned: Tuned | None = None
     if not (folder / _PREFERRED).is_file():
         say(f"tuning a schedule per preference without {family} ...")
-        tuned = tune_fixed(
-            open_lanes_of(load_simulator(folder / "simulator")), episodes=64 if options.quick else 2048
-        )
+        tuned = tune_fixed(lanes, episodes=64 if options.quick else 2048)
         save_preferred(tuned.preferred, folder / _PREFERRED)
+    if not (folder / "policy" / "policy.json").is_file():
+        say(f"learning a policy without {family} ...")
+        steps = QUICK_STEPS if options.quick else steps
+        learn(folder / "policy", simulator=folder / "simulator", steps=steps, tuned=tuned, overwrite=True)
     provenance = load_policy(folder / "policy").provenance
     return Prepared(folder, options.encoder, dict(provenance["best_fixed"]))
 

@@ -18,16 +18,19 @@ from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn, VecEnvWrapper
 
 from sec_rl.agents.lanes import LaneController, OneByOne, OpenLanes, StatefulLanes
+from sec_rl.agents.learners.cloning import clone, demonstrate
 from sec_rl.agents.network import Network
 from sec_rl.agents.policy import CARD, Policy, load_policy
 from sec_rl.agents.simulated_lanes import SimulatorVecEnv
 from sec_rl.agents.train import train
 from sec_rl.agents.training_plan import TrainingPlan
+from sec_rl.agents.tuning import Tuned, tune_fixed
 from sec_rl.backends.simulator.model import Simulator
+from sec_rl.envs.action import ActionMode, lever_entries
 from sec_rl.envs.batch import PreferenceBatch
 from sec_rl.envs.observation import OBSERVATION_NAMES, encode_wishes
 from sec_rl.errors import InputError
-from sec_rl.values import Preference
+from sec_rl.values import Levers, Preference
 
 Floats = NDArray[np.float32]
 _PROGRESS = OBSERVATION_NAMES.index("progress")
@@ -72,6 +75,7 @@ class Recipe:
         episodes: recorded episodes that the simulator is fitted to; None: all.
         algorithm: key of `sec_rl.agents.learners.algorithms.ALGORITHMS`.
         cloned: start as the clone of a schedule; else with random weights.
+        levers: the action has the four entries of the levers, too.
     """
 
     rule: str = "joint"
@@ -80,6 +84,7 @@ class Recipe:
     episodes: int | None = None
     algorithm: str = "ppo"
     cloned: bool = True
+    levers: bool = False
 
 
 POLICY = "policy"
@@ -98,8 +103,10 @@ ABLATIONS: Mapping[str, Recipe] = {
     "from 50 episodes": Recipe(episodes=50),
     "from 100 episodes": Recipe(episodes=100),
     "SAC": Recipe(algorithm="sac"),
+    "DQN on a grid": Recipe(algorithm="dqn"),
     "cross-entropy": Recipe(algorithm="cross-entropy"),
     "without cloning": Recipe(cloned=False),
+    "with levers": Recipe(levers=True),
 }
 
 
@@ -178,10 +185,11 @@ def lanes_of(simulator: Simulator, recipe: Recipe) -> OpenLanes:
         def draw(n: int, generator: np.random.Generator) -> Any:
             return tasks.take(generator.integers(0, len(tasks), n))
 
-    plain = replace(recipe, hidden=(), rule="joint") == recipe
+    plain = recipe.rule == "joint" and not recipe.hidden
+    mode: ActionMode = "levers" if recipe.levers else "ratios"
 
     def open_lanes(n_lanes: int, seed: int) -> VecEnv:
-        env = SimulatorVecEnv(simulator, n_lanes, seed, draw=draw)
+        env = SimulatorVecEnv(simulator, n_lanes, seed, draw=draw, mode=mode)
         return env if plain else RecipeLanes(env, recipe)
 
     return open_lanes
@@ -201,8 +209,27 @@ def unlearned(like: Network, seed: int) -> Network:
     )
 
 
+def with_levers(network: Network) -> Network:
+    """Return a network that answers the same, and asks for the default levers."""
+    entries = lever_entries(Levers())
+    last, bias = network.weights[-1], network.biases[-1]
+    silent = np.zeros((len(entries), last.shape[1]), np.float32)
+    return replace(
+        network,
+        weights=(*network.weights[:-1], np.concatenate([last, silent])),
+        biases=(*network.biases[:-1], np.concatenate([bias, entries])),
+    )
+
+
 def learn_recipe(
-    recipe: Recipe, simulator: Simulator, folder: Path, like: Policy, *, steps: int | None, seed: int
+    recipe: Recipe,
+    simulator: Simulator,
+    folder: Path,
+    like: Policy,
+    *,
+    steps: int | None,
+    seed: int,
+    tuned: Callable[[], Tuned] | None = None,
 ) -> RecipeController:
     """Learn a policy, or load the one that was learned already.
 
@@ -213,14 +240,29 @@ def learn_recipe(
         like: a policy whose layers and normaliser one with random weights takes over.
         steps: environment steps at most; None: the default of `sec-rl train`.
         seed: of everything random.
+        tuned: returns the best schedules in the recipe's lanes, asked for only if something is learned; None: they
+            are found anew.
     """
     if not (folder / CARD).is_file():
         plan = TrainingPlan(recipe.algorithm, seed=seed)
         if steps is not None:
             plan = replace(plan, steps=steps)
+        lanes, found = lanes_of(simulator, recipe), None if tuned is None else tuned()
         start = None if recipe.cloned else Policy(unlearned(like.network, seed))
+        if recipe.levers:
+            found = found or tune_fixed(lanes)
+            shown = demonstrate(lanes(plan.lanes, seed), found.preferred, rounds=2, seed=seed)
+            start = Policy(with_levers(clone(shown, squash="clip", seed=seed)), "levers")
         about = {"recipe": asdict(recipe), "families": simulator.about.get("families")}
-        train(lanes_of(simulator, recipe), folder, plan, start=start, provenance=about, overwrite=True)
+        train(
+            lanes,
+            folder,
+            plan,
+            start=start,
+            tuned=found,
+            provenance=about,
+            overwrite=True,
+        )
     return RecipeController(load_policy(folder), recipe)
 
 

@@ -12,8 +12,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.worlds import MEASURED, Outcomes, World
-from sec_rl.agents.baselines import TargetSchedule
+from benchmarks.side_by_side import Worlds
+from benchmarks.worlds import MEASURED, Outcomes
+from sec_rl.agents.baselines import TargetSchedule, follow, settings_of
 
 # Settings by name, each a number in a range. Above 1 the data ratio is 1: all labels at once is a corner that no
 # continuous draw would hit.
@@ -118,34 +119,35 @@ class LaneSchedules:
     """
 
     def __init__(self, schedules: Sequence[TargetSchedule]) -> None:
-        self.schedules = list(schedules)
+        self.schedules, self._settings = list(schedules), settings_of(schedules)
 
     def begin(self, n_lanes: int, seed: int) -> None:
         """Do nothing: schedules remember nothing and draw nothing."""
 
     def act(self, observations: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return what each lane's schedule answers, (lanes, 2)."""
-        rows = [each.act(observations[lane : lane + 1]) for lane, each in enumerate(self.schedules)]
-        return np.concatenate(rows)
+        return follow(observations, self._settings)
 
 
-def search(world: World, new: Callable[[int], Search], trainings: int) -> Outcomes:
-    """Spend trainings of one world, a search of its own for every preference.
+def search(worlds: Worlds, new: Callable[[int], Search], trainings: int) -> Outcomes:
+    """Spend trainings, a search of its own in every world for every preference.
 
     Args:
-        world: the task.
+        worlds: the tasks.
         new: makes a search from a seed.
-        trainings: per preference.
+        trainings: of each search.
 
     Returns:
-        (preferences, trainings, 6) what each training ended with, see `World.outcomes`.
+        (worlds, preferences, trainings, 6) what each training ended with, see `World.outcomes`.
     """
-    seeds = np.random.SeedSequence([world.seed, 2]).generate_state(len(world.preferences)) // 2
-    searches = [new(int(seed)) for seed in seeds]
+    n = len(worlds.preferences)
+    searches = [
+        new(int(state // 2)) for seed in worlds.seeds for state in np.random.SeedSequence([seed, 2]).generate_state(n)
+    ]
     found = []
     for training in range(trainings):
-        ended = world.train(LaneSchedules([schedule_of(each.propose()) for each in searches]), training)
-        for each, outcome in zip(searches, ended, strict=True):
-            each.learn(float(outcome[MEASURED]))
+        ended = worlds.train(LaneSchedules([schedule_of(each.propose()) for each in searches]), training)
+        for each, measured in zip(searches, ended[..., MEASURED].ravel(), strict=True):
+            each.learn(float(measured))
         found.append(ended)
-    return np.stack(found, axis=1)
+    return np.stack(found, axis=2)

@@ -26,10 +26,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from sec_rl.agents.calibrate import cost_curves
-from sec_rl.agents.evaluate import play
 from sec_rl.agents.fit_dynamics import fit_ensemble, fit_sensitivity, free_run
 from sec_rl.agents.fit_noise import fit_noise, fit_persistence
-from sec_rl.agents.lanes import LaneController
 from sec_rl.agents.record import FINAL_ROWS
 from sec_rl.agents.recorded_tasks import recorded_tasks
 from sec_rl.agents.simulated_lanes import SimulatorVecEnv
@@ -107,12 +105,6 @@ class World:
             segments=(self.n_segments,),
         )
 
-    def train(self, controller: LaneController, training: int = 0) -> Outcomes:
-        """Let a controller drive one training per preference; returns (preferences, 6)."""
-        env = self.lanes(training)
-        play(env, controller, controller_seed(self.seed, training))
-        return self.outcomes(env, training)
-
     def outcomes(self, env: SimulatorVecEnv, training: int = 0) -> Outcomes:
         """Return what the runs of all lanes ended with, (lanes, 6).
 
@@ -127,26 +119,43 @@ class World:
         Raises:
             RuntimeError: no run has ended.
         """
-        ended = env.ended
-        if ended is None:
-            raise RuntimeError("outcomes() comes after the end of the runs")
-        true = env.ended_accuracy
-        luck = np.random.default_rng([self.seed, training, 3]).standard_normal(env.num_envs)
-        scored = np.clip(true + np.sqrt(true * (1.0 - true) / FINAL_ROWS) * luck, 0.0, 1.0)
-        final = replace(ended, accuracy=true)
-        copies = env.num_envs // len(self.preferences)
-        wishes = self._wishes(copies)
+        wishes = self._wishes(env.num_envs // len(self.preferences))
         reference = np.repeat(self.simulator.tasks.dense_accuracy, env.num_envs)
-        utilities = [
-            sum(utility_terms_batch(state, wishes, reference).values())
-            for state in (replace(ended, accuracy=scored), final)
-        ]
-        return np.stack(
-            [*utilities, final.accuracy, final.size_ratio, final.latency_ratio, final.label_fraction], axis=1
-        )
+        return outcomes_of(env, self.luck(training, env.num_envs), wishes, reference)
+
+    def luck(self, training: int, n_lanes: int) -> NDArray[np.float64]:
+        """Return what the split that a training is chosen by adds to its accuracy, (lanes,) standard normal."""
+        return np.random.default_rng([self.seed, training, 3]).standard_normal(n_lanes)
 
     def _wishes(self, copies: int) -> PreferenceBatch:
         return PreferenceBatch.of([each for each in self.preferences for _ in range(copies)], FORMAT_SPEEDUP)
+
+
+def outcomes_of(
+    env: SimulatorVecEnv, luck: NDArray[np.float64], wishes: PreferenceBatch, reference: NDArray[np.float64]
+) -> Outcomes:
+    """Return what the runs of all lanes ended with, see `World.outcomes`.
+
+    Args:
+        env: all runs just ended.
+        luck: see `World.luck`.
+        wishes: of the lanes.
+        reference: (lanes,) accuracy of dense training.
+
+    Raises:
+        RuntimeError: no run has ended.
+    """
+    ended = env.ended
+    if ended is None:
+        raise RuntimeError("outcomes() comes after the end of the runs")
+    true = env.ended_accuracy
+    scored = np.clip(true + np.sqrt(true * (1.0 - true) / FINAL_ROWS) * luck, 0.0, 1.0)
+    final = replace(ended, accuracy=true)
+    utilities = [
+        sum(utility_terms_batch(state, wishes, reference).values())
+        for state in (replace(ended, accuracy=scored), final)
+    ]
+    return np.stack([*utilities, final.accuracy, final.size_ratio, final.latency_ratio, final.label_fraction], axis=1)
 
 
 def controller_seed(seed: int, training: int) -> int:

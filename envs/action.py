@@ -22,7 +22,7 @@ the other way round, is not restricted.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -144,9 +144,31 @@ def levers_from(action: NDArray[np.floating], base: Levers) -> Levers:
     """
     if len(action) == len(ACTION_NAMES):
         return base
-    shares = (np.clip(action[2:].astype(np.float64), -1.0, 1.0) + 1.0) / 2.0
-    settings = {name: float(s * scale) for name, s, scale in zip(LEVER_NAMES, shares, _LEVER_SCALE, strict=True)}
-    return replace(base, **settings, augmentation_share=float(shares[0] * _AUGMENTED))
+    return Levers(*map(float, lever_settings(action[None])[0]))
+
+
+def lever_settings(actions: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return the levers that entries 2 to 5 of many runs' actions ask for, (lanes, 5) in the order of `Levers`.
+
+    Args:
+        actions: (lanes, 6); values beyond [-1, 1] are clipped.
+    """
+    shares = (np.clip(actions[:, 2:].astype(np.float64), -1.0, 1.0) + 1.0) / 2.0
+    strength, *others = (shares * np.array(_LEVER_SCALE)).T
+    return np.stack([strength, shares[:, 0] * _AUGMENTED, *others], axis=1)
+
+
+def lever_entries(levers: Levers) -> NDArray[np.float32]:
+    """Return entries 2 to 5 of the action that asks for levers, (4,) in [-1, 1]; the share that is augmented follows.
+
+    Without an augmented share there is no augmentation, whatever its strength.
+    """
+    strength = levers.augmentation_strength if levers.augmentation_share > 0.0 else 0.0
+    values = (strength, levers.pseudo_label_share, levers.distillation_weight, levers.depth_share)
+    entries: NDArray[np.float32] = np.clip(2.0 * np.array(values) / np.array(_LEVER_SCALE) - 1.0, -1.0, 1.0).astype(
+        np.float32
+    )
+    return entries
 
 
 def action_towards(ratios: Ratios, target: Ratios) -> NDArray[np.float32]:

@@ -13,17 +13,18 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from benchmarks import controllers_real, recipes
+from benchmarks import controllers_real, learned, recipes
 from benchmarks.controllers import SWITCHES, read_options
 from benchmarks.controllers_report import Line, judge, lines_of, method_table, overtaken_after
 from benchmarks.families import Family, play_family
+from benchmarks.learned import fingerprint
 from benchmarks.left_out import PREFERENCES as PREFERENCES_IN_REAL
 from benchmarks.opponents import TPE, one_training
 from benchmarks.options import Options, parse_options
 from benchmarks.planning import train_greedily
 from benchmarks.played import play_worlds
 from benchmarks.population import copy_runs, explore, takeovers, train_population
-from benchmarks.prepared import save_preferred
+from benchmarks.prepared import Prepared, save_preferred
 from benchmarks.recipes import (
     ABLATIONS,
     LEARNED,
@@ -38,6 +39,7 @@ from benchmarks.recipes import (
 )
 from benchmarks.runs import RunSpec
 from benchmarks.search import SPACE, RandomSearch, TpeSearch, draw_settings, schedule_of, search
+from benchmarks.side_by_side import Worlds
 from benchmarks.spent import curve, front_points, hypervolume, hypervolumes, kept, overtakes, spend
 from benchmarks.stratified import improvement, interquartile, lower_end
 from benchmarks.worlds import ACCURACY, LABELS, MEASURED, N_OUTCOMES, PREFERENCES, UTILITY, Judge, World, open_judge
@@ -49,9 +51,10 @@ from sec_rl.agents.policy import Policy
 from sec_rl.agents.shipped import shipped_policy, shipped_simulator, shipped_traces
 from sec_rl.agents.simulated_lanes import SimulatorVecEnv
 from sec_rl.agents.traces import read_traces, without
-from sec_rl.agents.training_plan import TrainingPlan
+from sec_rl.agents.training_plan import TrainingPlan, real_plan
 from sec_rl.agents.tuning import PreferredSchedule, tune_fixed
 from sec_rl.backends.simulator.model import load_simulator
+from sec_rl.envs.action import lever_settings
 from sec_rl.envs.observation import OBSERVATION_NAMES
 from sec_rl.errors import InputError
 from sec_rl.values import Metrics, Preference
@@ -68,17 +71,22 @@ def world(judged: Judge) -> World:
     return judged.world(3)
 
 
+@pytest.fixture(scope="module")
+def worlds(world: World) -> Worlds:
+    return Worlds((world,))
+
+
 def planted(data: float, compression: float) -> Any:
     """Return a world in the place of a real one, whose utility falls with the distance from one schedule."""
 
     class Planted:
-        seed, preferences = 0, (Preference(),) * 2
+        seeds, preferences = (0,), (Preference(),) * 2
 
         def train(self, controller: Any, training: int) -> NDArray[np.float64]:
-            found = np.zeros((2, N_OUTCOMES))
+            found = np.zeros((1, 2, N_OUTCOMES))
             for lane, each in enumerate(controller.schedules):
                 gap = abs(each.data_ratio - data) + abs(each.compression_ratio - compression)
-                found[lane, [MEASURED, UTILITY]] = -gap
+                found[0, lane, [MEASURED, UTILITY]] = -gap
             return found
 
     return Planted()
@@ -88,11 +96,11 @@ def test_searches_find_a_planted_optimum() -> None:
     pytest.importorskip("optuna")
     # At random the nearest of 60 draws is about 0.1 away, the middle of the space 0.5.
     for new, most in ((RandomSearch, 0.3), (TpeSearch, 0.15)):
-        found = search(planted(0.3, 0.8), new, 60)
+        found = search(planted(0.3, 0.8), new, 60)[0]
         assert found.shape == (2, 60, N_OUTCOMES)
         assert (curve(found)[:, -1] > -most).all()
         assert (curve(found)[:, -1] > curve(found)[:, 0]).all()
-    tpe = search(planted(0.3, 0.8), TpeSearch, 60)
+    tpe = search(planted(0.3, 0.8), TpeSearch, 60)[0]
     # Later proposals lie nearer: it learns from what it is told, and it starts from the usual schedule.
     assert tpe[:, 40:, UTILITY].mean() > tpe[:, :20, UTILITY].mean() + 0.1
     assert tpe[0, 0, UTILITY] == pytest.approx(-1.0)
@@ -143,14 +151,14 @@ def test_interquartile_means_ignore_tails_and_resample_whole_worlds() -> None:
         lower_end(interquartile([one[:1]]))
 
 
-def test_trainings_share_their_world_and_not_their_luck(judged: Judge, world: World) -> None:
+def test_trainings_share_their_world_and_not_their_luck(judged: Judge, world: World, worlds: Worlds) -> None:
     controller = TargetSchedule()
-    first, again, other = world.train(controller, 0), world.train(controller, 0), world.train(controller, 1)
+    first, again, other = (worlds.train(controller, n)[0] for n in (0, 0, 1))
     np.testing.assert_array_equal(first, again)
     assert (first[:, ACCURACY] != other[:, ACCURACY]).all()
     # What is measured scatters around what is; what costs are is no matter of luck.
     np.testing.assert_array_equal(first[:, LABELS], other[:, LABELS])
-    many = np.stack([world.train(controller, training) for training in range(20)])
+    many = np.stack([worlds.train(controller, training)[0] for training in range(20)])
     noise = (many[..., MEASURED] - many[..., UTILITY])[:, :6]
     assert 0.002 < noise.std() < 0.03
     assert abs(noise.mean()) < 3 * noise.std() / np.sqrt(noise.size)
@@ -158,6 +166,23 @@ def test_trainings_share_their_world_and_not_their_luck(judged: Judge, world: Wo
     assert first.shape == (len(PREFERENCES), N_OUTCOMES)
     settings = {judged.world(seed).simulator.names for seed in range(4)}
     assert settings == {(name,) for name in judged.simulator.names}
+
+
+def test_worlds_side_by_side_are_what_each_is_alone(judged: Judge) -> None:
+    several = Worlds(tuple(judged.world(seed) for seed in range(4)))
+    alone = [several.take([place]) for place in range(4)]
+    for method in (
+        one_training([TargetSchedule(), TargetSchedule(compression_ratio=0.75)]),
+        partial(search, new=RandomSearch, trainings=2),
+        partial(train_population, size=3),
+        partial(train_greedily, model=judged.simulator, horizon=1),
+    ):
+        found = method(several)
+        assert found.shape[:2] == (4, len(PREFERENCES))
+        np.testing.assert_allclose(found, np.concatenate([method(each) for each in alone]), atol=1e-12)
+    assert len({float(value) for value in found[:, 0, 0, ACCURACY]}) > 1
+    with pytest.raises(InputError, match="equal segments"):
+        Worlds((judged.world(0), judged.world(0, 6)))
 
 
 def test_final_state_is_the_one_before_lanes_start_anew(world: World) -> None:
@@ -250,7 +275,7 @@ def test_fewer_episodes_keep_a_dense_one_of_every_setting() -> None:
         few_episodes(table, 4, seed=0)
 
 
-def test_a_population_takes_over_runs_and_explores_within_the_space(world: World) -> None:
+def test_a_population_takes_over_runs_and_explores_within_the_space(world: World, worlds: Worlds) -> None:
     generator = np.random.default_rng(0)
     pairs = takeovers(np.array([0.3, 0.1, 0.9, 0.5, 0.2]), generator)
     assert pairs == [(1, 2)]
@@ -269,31 +294,31 @@ def test_a_population_takes_over_runs_and_explores_within_the_space(world: World
     np.testing.assert_array_equal(after[0, known], after[1, known])
     # The luck of the following segment is the run's own.
     assert after[0, OBSERVATION_NAMES.index("loss")] != after[1, OBSERVATION_NAMES.index("loss")]
-    found = train_population(world, 5)
-    assert found.shape == (len(PREFERENCES), 1, N_OUTCOMES)
+    found = train_population(worlds, 5)
+    assert found.shape == (1, len(PREFERENCES), 1, N_OUTCOMES)
 
 
-def test_planning_with_the_truth_is_better_than_nothing(judged: Judge, world: World) -> None:
+def test_planning_with_the_truth_is_better_than_nothing(judged: Judge, worlds: Worlds) -> None:
     truth = judged.simulator
-    planned = train_greedily(world, truth, 3)[:, 0, UTILITY]
-    nothing = one_training([TargetSchedule(1.0, 0.01, follows_targets=False)])(world)[:, 0, UTILITY]
+    planned = train_greedily(worlds, truth, 3)[..., 0, UTILITY]
+    nothing = one_training([TargetSchedule(1.0, 0.01, follows_targets=False)])(worlds)[..., 0, UTILITY]
     assert planned.mean() > nothing.mean() + 0.005
 
 
-def test_what_was_played_is_not_played_again(world: World, tmp_path: Path) -> None:
+def test_what_was_played_is_not_played_again(world: World, worlds: Worlds, tmp_path: Path) -> None:
     calls = []
 
-    def method(each: World) -> NDArray[np.float64]:
-        calls.append(each.seed)
-        return np.full((len(PREFERENCES), 1, N_OUTCOMES), float(len(calls)))
+    def method(each: Worlds) -> NDArray[np.float64]:
+        calls.append(each.seeds)
+        return np.full((1, len(PREFERENCES), 1, N_OUTCOMES), float(len(calls)))
 
     path = tmp_path / "judge" / "method.npz"
-    first = play_worlds(method, [world], path, {"policy": "a"})
-    np.testing.assert_array_equal(play_worlds(method, [world], path, {"policy": "a"}), first)
-    assert calls == [3]
-    play_worlds(method, [world], path, {"policy": "b"})
-    play_worlds(method, [replace(world, seed=4)], path, {"policy": "b"})
-    assert calls == [3, 3, 4]
+    first = play_worlds(method, worlds, path, {"policy": "a"})
+    np.testing.assert_array_equal(play_worlds(method, worlds, path, {"policy": "a"}), first)
+    assert calls == [[3]]
+    play_worlds(method, worlds, path, {"policy": "b"})
+    play_worlds(method, Worlds((replace(world, seed=4),)), path, {"policy": "b"})
+    assert calls == [[3], [3], [4]]
 
 
 def simulated_family(ahead: float) -> Family:
@@ -406,7 +431,9 @@ def test_real_methods_pay_for_every_training_and_a_search_goes_on_where_it_was(t
     assert asked[:half] == asked[half:]
     assert len({each.name for each in asked}) == half
     names = len(PREFERENCES_IN_REAL)
-    assert half == 3 + names + names * controllers_real.TRAININGS
+    assert half == 3 + names + names + names * controllers_real.TRAININGS
+    subset = next(each for each in asked if each.name == "real/mrpc/random-subset-fast-seed0")
+    assert (subset.options["selection"], subset.options["compression-ratio"]) == ("random", "0.5000")
     by_method = {row["method"]: row for row in rows if row["preference"] == "balanced"}
     assert by_method["tpe"]["trainings"] == controllers_real.TRAININGS
     assert by_method["tpe"]["example_passes"] == 1000 * controllers_real.TRAININGS
@@ -477,7 +504,10 @@ def test_a_folder_that_knows_the_family_is_refused(tmp_path: Path) -> None:
         play_family("movie-reviews", options, lambda _: None)
 
 
-@pytest.mark.parametrize("name", ["SAC", "cross-entropy", "without cloning", "without domain randomisation"])
+@pytest.mark.parametrize(
+    "name",
+    ["SAC", "DQN on a grid", "with levers", "cross-entropy", "without cloning", "without domain randomisation"],
+)
 def test_ablations_learn_what_they_say(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recipes, "TrainingPlan", partial(TrainingPlan, lanes=64, evaluate_every=64, episodes=8))
     monkeypatch.setattr(training, "tune_fixed", partial(tune_fixed, episodes=4))
@@ -485,13 +515,42 @@ def test_ablations_learn_what_they_say(name: str, tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(training, "_SHOWN_EPISODES", 64)
     simulator, like = load_simulator(shipped_simulator()), Policy(random_policy())
     recipe = ABLATIONS[name]
-    learned = recipes.learn_recipe(recipe, simulator, tmp_path / "p", like, steps=64, seed=0)
-    policy: Any = learned.policy
+    found = recipes.learn_recipe(recipe, simulator, tmp_path / "p", like, steps=64, seed=0)
+    policy: Any = found.policy
     assert policy.provenance["algorithm"] == recipe.algorithm
     assert policy.provenance["recipe"]["cloned"] == recipe.cloned
-    assert policy.network.squash == ("tanh" if name == "SAC" else "clip")
+    assert policy.network.squash == {"SAC": "tanh", "DQN on a grid": "grid"}.get(name, "clip")
+    assert policy.network.sizes[-1] == {"DQN on a grid": 25, "with levers": 6}.get(name, 2)
     observations = np.random.default_rng(0).uniform(0.0, 1.0, (64, len(OBSERVATION_NAMES))).astype(np.float32)
     # A clone of a schedule acts; random weights hardly do yet.
-    assert (np.abs(learned.act(observations)).mean() > 0.2) == recipe.cloned
+    assert (np.abs(found.act(observations)[:, :2]).mean() > 0.2) == recipe.cloned
     again = recipes.learn_recipe(recipe, simulator, tmp_path / "p", like, steps=64, seed=0)
-    np.testing.assert_array_equal(again.act(observations), learned.act(observations))
+    np.testing.assert_array_equal(again.act(observations), found.act(observations))
+
+
+def test_finetuning_goes_on_in_runs_of_the_family(
+    judged: Judge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+
+    def plan(algorithm: str, steps: int, seed: int) -> TrainingPlan:
+        return replace(real_plan(algorithm, steps, seed), lanes=64, episodes=8)
+
+    monkeypatch.setattr(learned, "real_plan", plan)
+    monkeypatch.setattr(learned, "tune_fixed", partial(tune_fixed, episodes=4))
+    monkeypatch.setattr(training, "_FINAL_EPISODES", 8)
+    shutil.copytree(shipped_policy(), tmp_path / "policy")
+    prepared = Prepared(tmp_path, "minilm-l6", {})
+    learners = learned.Learners(load_simulator(shipped_simulator()), prepared, read_options(["--quick"]), print)
+    found: Any = learners.finetuned(judged.simulator).policy
+    assert found.network.fingerprint() != learners.base.network.fingerprint()
+    assert fingerprint(learners.finetuned(judged.simulator)) == found.network.fingerprint()
+
+
+def test_levers_start_where_they_are_by_default() -> None:
+    network = random_policy()
+    observations = np.random.default_rng(0).uniform(0.0, 1.0, (8, len(OBSERVATION_NAMES))).astype(np.float32)
+    wider = recipes.with_levers(network)(observations)
+    np.testing.assert_array_equal(wider[:, :2], network(observations))
+    settings = lever_settings(wider)
+    # No augmentation, however strong it would be.
+    np.testing.assert_allclose(settings[:, 1:], np.tile([0.0, 0.0, 0.2, 0.0], (8, 1)), atol=1e-6)

@@ -95,6 +95,16 @@ def test_a_clone_acts_like_what_it_was_cloned_from(squash: Squash) -> None:
     assert regret(Policy(network)) > CLONED
 
 
+def test_a_grid_clone_takes_the_nearest_action() -> None:
+    network, shown = cloned("grid"), plain_demonstrations()
+    answered = network(shown.observations)
+    assert set(np.unique(answered)) <= {-1.0, -0.5, 0.0, 0.5, 1.0}
+    # The nearest is half a step off at most, 0.25; between two of them the fit decides.
+    assert (np.abs(answered - np.clip(shown.actions, -1.0, 1.0)).max(axis=1) < 0.4).mean() > 0.9
+    with pytest.raises(InputError, match="the grid has 25"):
+        Network(network.mean, network.scale, cloned("clip").weights, cloned("clip").biases, "grid")
+
+
 def test_an_untrained_network_is_worse_than_the_clone() -> None:
     network = cloned("clip")
     generator = np.random.default_rng(0)
@@ -108,6 +118,7 @@ def test_an_untrained_network_is_worse_than_the_clone() -> None:
     [
         ("ppo", 250_000, {"log_std": -1.0, "rate": 1e-3}, 0.15),
         ("sac", 40_000, {"warm_up": 6000}, 0.3),
+        ("dqn", 100_000, {}, 0.3),
         ("cross-entropy", 800_000, {"episodes": 4}, 0.25),
     ],
 )
@@ -179,9 +190,10 @@ def test_learning_goes_on_from_its_state_bit_for_bit(name: str) -> None:
         np.testing.assert_array_equal(ours, theirs)
 
 
-def test_sac_says_that_it_cannot_go_on() -> None:
-    algorithm = ALGORITHMS["sac"]
-    learner = algorithm.build(lesson("sac"), settings_of(algorithm, {"buffer": 1000}))
+@pytest.mark.parametrize("name", ["sac", "dqn"])
+def test_replay_buffers_are_not_saved(name: str) -> None:
+    algorithm = ALGORITHMS[name]
+    learner = algorithm.build(lesson(name), settings_of(algorithm, {"buffer": 1000}))
     with pytest.raises(InputError, match="replay buffer"):
         learner.state_dict()
 
@@ -195,13 +207,13 @@ def test_a_reward_that_is_no_number_stops_learning(name: str) -> None:
     learner.network()
 
 
-@pytest.mark.parametrize("name", ["ppo", "sac"])
+@pytest.mark.parametrize("name", ["ppo", "sac", "dqn"])
 def test_weights_that_are_no_numbers_stop_learning(name: str) -> None:
     algorithm = algorithm_named(name)
     learner: Any = algorithm.build(lesson(name), settings_of(algorithm, {}))
     with torch.no_grad():
         next(learner._model.policy.parameters()).fill_(torch.nan)
-        if name == "sac":
+        if name != "ppo":
             next(iter(learner._layers)).weight.fill_(torch.nan)
     with pytest.raises(LearningDivergedError, match="no number"):
         learner.learn(20_000)

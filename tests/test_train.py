@@ -184,7 +184,9 @@ def test_it_stops_when_nothing_is_gained(tmp_path: Path) -> None:
     assert policy.provenance["steps_taken"] < 50_000
 
 
-@pytest.mark.parametrize(("algorithm", "settings"), [("sac", {"gradient_steps": 1}), ("cross-entropy", {})])
+@pytest.mark.parametrize(
+    ("algorithm", "settings"), [("sac", {"gradient_steps": 1}), ("dqn", {"gradient_steps": 1}), ("cross-entropy", {})]
+)
 def test_other_algorithms_write_policies_too(tmp_path: Path, algorithm: str, settings: dict[str, Any]) -> None:
     plan = replace(PLAN, algorithm=algorithm, steps=5_000, settings=settings)
     train(ToyLanes, tmp_path / "policy", plan)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from sec_rl.agents.learners.cross_entropy import CrossEntropyLearner, CrossEntropySettings
+from sec_rl.agents.learners.dqn import DqnLearner, DqnSettings
 from sec_rl.agents.learners.ppo import PpoLearner, PpoSettings
 from sec_rl.agents.learners.sac import SacLearner, SacSettings
 from sec_rl.agents.learners.seam import Learner, Lesson
@@ -37,6 +38,7 @@ class Algorithm:
 ALGORITHMS: Mapping[str, Algorithm] = {
     "ppo": Algorithm(PpoLearner, PpoSettings, "clip"),
     "sac": Algorithm(SacLearner, SacSettings, "tanh", resumes=False, paired=False),
+    "dqn": Algorithm(DqnLearner, DqnSettings, "grid", resumes=False, paired=False),
     "cross-entropy": Algorithm(CrossEntropyLearner, CrossEntropySettings, "clip", paired=False),
 }
 

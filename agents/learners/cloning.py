@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import VecEnv
 from torch import nn
 
+from sec_rl.agents.action_grid import grid_distances
 from sec_rl.agents.evaluate import play
 from sec_rl.agents.lanes import LaneController
 from sec_rl.agents.learners.reward_scale import RewardScale, fit_reward_scale
@@ -26,6 +27,8 @@ from sec_rl.agents.network import HIDDEN, Network, Squash
 # Entries that hardly vary would otherwise blow up what little they do.
 _LEAST_SCALE = 0.1
 _RATE, _STEPS, _BATCH = 3e-3, 1500, 256
+# By how much the value of a grid's action falls with its distance from what was shown, in units of scaled return.
+_MARGIN = 0.3
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,15 @@ class Demonstrations:
     def scaled_to_go(self) -> NDArray[np.float32]:
         """Return `to_go` as a learner gets it, (steps,)."""
         return self.to_go * self.reward_scale(self.observations)
+
+    def grid_values(self) -> NDArray[np.float32]:
+        """Return what each action of the grid is taken to be worth, (steps, 25).
+
+        The nearest to what was shown is worth the return that followed, every other one less by its distance: unlike
+        plain values of the demonstrations, which say nothing of what was not done, the best of them is the action
+        that was shown (as the margin of Hester et al. 2018, "Deep Q-learning from demonstrations").
+        """
+        return self.scaled_to_go()[:, None] - _MARGIN * grid_distances(self.actions)
 
     def normaliser(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return mean and scale of every entry of the observation, (24,) each."""
@@ -86,7 +98,8 @@ def clone(demonstrations: Demonstrations, *, squash: Squash, seed: int) -> Netwo
         seed: of initial weights and batches.
     """
     mean, scale = demonstrations.normaliser()
-    n_in, n_out = demonstrations.observations.shape[1], demonstrations.actions.shape[1]
+    targets = demonstrations.grid_values() if squash == "grid" else demonstrations.actions
+    n_in, n_out = demonstrations.observations.shape[1], targets.shape[1]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         linears = [nn.Linear(before, after) for before, after in itertools.pairwise((n_in, *HIDDEN, n_out))]
@@ -94,7 +107,7 @@ def clone(demonstrations: Demonstrations, *, squash: Squash, seed: int) -> Netwo
         for linear in linears[:-1]:
             layers += [linear, nn.Tanh()]
         layers += [linears[-1], *([nn.Tanh()] if squash == "tanh" else [])]
-        fit(nn.Sequential(*layers), demonstrations.observations, demonstrations.actions, seed=seed)
+        fit(nn.Sequential(*layers), demonstrations.observations, targets, seed=seed)
     return read_network(mean, scale, linears, squash)
 
 

@@ -68,3 +68,15 @@ class OnBaselines3:
             # torch's distributions refuse parameters that are no numbers.
             raise LearningDivergedError(f"The policy became no number after {self.steps} steps.") from error
         self.network()
+
+
+class OffPolicy(OnBaselines3):
+    """What the learners with a replay buffer share: they cannot be continued."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Refuse: hundreds of megabytes of remembered transitions belong to its state."""
+        raise InputError("This training cannot be resumed: its replay buffer is not saved. Use PPO, or start anew.")
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Refuse, likewise."""
+        self.state_dict()

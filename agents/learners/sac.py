@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
 from stable_baselines3 import SAC
 from torch import nn
 
-from sec_rl.agents.learners.on_baselines3 import OnBaselines3, policy_kwargs
+from sec_rl.agents.learners.on_baselines3 import OffPolicy, policy_kwargs
 from sec_rl.agents.learners.seam import Lesson
 from sec_rl.agents.learners.torch_network import linear_layers
-from sec_rl.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,7 @@ class SacSettings:
     warm_up: int = 20_000
 
 
-class SacLearner(OnBaselines3):
+class SacLearner(OffPolicy):
     """See `Learner`.
 
     Args:
@@ -82,13 +81,3 @@ class SacLearner(OnBaselines3):
                 self._actor.requires_grad_(True)
             if n_steps > warm_up:
                 self._model.learn(n_steps - max(warm_up, 0), reset_num_timesteps=False, log_interval=1000)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Refuse: hundreds of megabytes of remembered transitions belong to its state."""
-        raise InputError(
-            "Training with SAC cannot be resumed: its replay buffer is not saved. Use PPO, or start anew."
-        )
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Refuse, likewise."""
-        self.state_dict()

@@ -472,7 +472,7 @@ def train(
     simulator
         Folder of a simulator; by default the one that ships with the package.
     algorithm
-        `ppo`, `sac` or `cross-entropy`.
+        `ppo`, `sac`, `dqn` or `cross-entropy`.
     steps
         Environment steps, each a segment of a run; by default 4,000,000 simulated ones, or 240 real ones (20 runs).
     backend

@@ -1,0 +1,149 @@
+"""Everything that is learned for one left-out family, by name and seed; what is there already is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pandas as pd
+
+from benchmarks.options import Options
+from benchmarks.prepared import Prepared
+from benchmarks.recipes import (
+    ABLATIONS,
+    LEARNED,
+    POLICY,
+    Recipe,
+    RecipeController,
+    few_episodes,
+    lanes_of,
+    learn_recipe,
+)
+from sec_rl.agents.calibrate import calibrate
+from sec_rl.agents.policy import CARD, Policy, load_policy
+from sec_rl.agents.shipped import shipped_traces
+from sec_rl.agents.simulated_lanes import SimulatorVecEnv
+from sec_rl.agents.traces import read_traces
+from sec_rl.agents.train import train
+from sec_rl.agents.training_plan import QUICK_STEPS, REAL_LANES, REAL_SEGMENTS, real_plan
+from sec_rl.agents.tuning import Tuned, tune_fixed
+from sec_rl.backends.simulator.model import DESCRIPTION, Simulator, load_simulator
+
+# Environment steps of every policy here, a quarter of `sec-rl train`'s default: there are dozens of them. The rate
+# falls to 0 by then.
+STEPS = 1_000_000
+# Runs of the left-out family that a policy goes on learning in, where it is finetuned.
+REAL_RUNS = 10
+FINETUNED = f"finetuned by {REAL_RUNS} runs of the family"
+
+
+@dataclass
+class Learners:
+    """Learns without one family.
+
+    Attributes:
+        simulator: without the family.
+        prepared: where policies are kept, the first one among them.
+        options: of the benchmark.
+        say: takes one line of progress.
+    """
+
+    simulator: Simulator
+    prepared: Prepared
+    options: Options
+    say: Callable[[str], None]
+    _tuned: dict[Recipe, Tuned] = field(default_factory=dict)
+
+    @property
+    def steps(self) -> int:
+        """Environment steps of a policy."""
+        return QUICK_STEPS if self.options.quick else STEPS
+
+    @property
+    def base(self) -> Policy:
+        """The first policy."""
+        return load_policy(self.prepared.folder / "policy")
+
+    def controller(self, name: str, seed: int = 0) -> RecipeController:
+        """Return a recipe's controller.
+
+        Args:
+            name: key of `LEARNED` or `ABLATIONS`.
+            seed: of everything random in its learning.
+        """
+        if name == POLICY and seed == 0:
+            return RecipeController(self.base, LEARNED[POLICY])
+        recipe = LEARNED[name] if name in LEARNED else ABLATIONS[name]
+        simulator = self.simulator if recipe.episodes is None else self._fewer(recipe.episodes)
+        folder = self.prepared.folder / f"{name}-seed{seed}".replace(" ", "_")
+        self.say(f"{self.prepared.folder.name}: {name}, learner {seed} ...")
+        return learn_recipe(
+            recipe,
+            simulator,
+            folder,
+            self.base,
+            steps=self.steps,
+            seed=seed,
+            tuned=lambda: self._tune(recipe, simulator),
+        )
+
+    def finetuned(self, family: Simulator) -> RecipeController:
+        """Return the first policy after `REAL_RUNS` more runs, on the left-out family itself.
+
+        It learns as `sec-rl train --backend bert` does, in a few lanes and small steps; but the runs are those of the
+        judge, which stands for real training in everything that is simulated.
+
+        Args:
+            family: simulator of the left-out family.
+        """
+        folder, settings = self.prepared.folder / "finetuned", family.tasks
+        start = self.base
+        if not (folder / CARD).is_file():
+            self.say(f"{self.prepared.folder.name}: finetuning in {REAL_RUNS} runs of the family ...")
+            runs = SimulatorVecEnv(
+                family,
+                REAL_LANES,
+                seed=0,
+                draw=lambda n, generator: settings.take(generator.integers(0, len(settings), n)),
+                segments=(REAL_SEGMENTS,),
+            )
+            plan = real_plan("ppo", REAL_RUNS * REAL_SEGMENTS, seed=0)
+            recipe = LEARNED[POLICY]
+            train(
+                lanes_of(self.simulator, recipe),
+                folder,
+                plan,
+                start=start,
+                tuned=self._tune(recipe, self.simulator),
+                learn_in=runs,
+                overwrite=True,
+            )
+        return RecipeController(load_policy(folder), LEARNED[POLICY])
+
+    def _tune(self, recipe: Recipe, simulator: Simulator) -> Tuned:
+        """Return the best schedules in a recipe's lanes, which do not depend on how it learns, nor on the seed."""
+        lanes = replace(recipe, algorithm="ppo", cloned=True, levers=False)
+        if lanes not in self._tuned:
+            self._tuned[lanes] = tune_fixed(lanes_of(simulator, recipe))
+        return self._tuned[lanes]
+
+    def _fewer(self, episodes: int) -> Simulator:
+        """Return a simulator fitted to fewer of the episodes."""
+        folder = self.prepared.folder
+        place = folder / f"simulator-{episodes}"
+        if not (place / DESCRIPTION).is_file():
+            self.say(f"fitting a simulator to {episodes} episodes ...")
+            traces = folder / f"traces-{episodes}"
+            traces.mkdir(exist_ok=True)
+            table = read_traces(shipped_traces())
+            rest: pd.DataFrame = table[table["family"].isin(self.simulator.about["families"])]
+            few_episodes(rest, episodes, seed=0).to_parquet(traces / "episodes.parquet", index=False)
+            calibrate(traces, place, quick=self.options.quick)
+        return load_simulator(place)
+
+
+def fingerprint(controller: RecipeController) -> str:
+    """Return what tells a learned controller from others."""
+    policy: Any = controller.policy
+    return str(policy.network.fingerprint())
