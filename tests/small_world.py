@@ -19,7 +19,19 @@ from numpy.typing import NDArray
 
 from benchmarks.faults.tiny_model import write_tiny_encoder
 from sec_rl import encoders
-from sec_rl.agents import artefact_latency, calibrate, collect, episode_plan, latency_scale, learn, train
+from sec_rl.agents import (
+    artefact_latency,
+    calibrate,
+    collect,
+    episode_plan,
+    fit_noise,
+    latency_scale,
+    learn,
+    replay,
+    replay_config,
+    train,
+    tuning,
+)
 from sec_rl.agents.learners import cloning
 from sec_rl.agents.training_plan import TrainingPlan
 from sec_rl.agents.tuning import tune_fixed
@@ -30,6 +42,7 @@ from sec_rl.tasks.packaged import PACKAGED_TASKS, PackagedTask
 from sec_rl.tasks.rows import RawRows
 from sec_rl.workers import Crew, Job
 
+SEGMENTS = 6
 _ROWS, _PASSES = 400, 160
 _DENSE_MS, _BYTES_PER_MS = 60.0, 5_000.0
 
@@ -47,6 +60,11 @@ def make_small(patch: pytest.MonkeyPatch, encoder: Path) -> None:
     patch.setattr(loading, "PACKAGED_TASKS", {name: _few(task) for name, task in PACKAGED_TASKS.items()})
     patch.setattr(bert, "MIN_PASSES", _PASSES)
     patch.setattr(bert, "MAX_PASSES", _PASSES)
+    whole = replay_config.replay_config
+    for module in (replay_config, replay):
+        patch.setattr(
+            module, "replay_config", lambda **asked: whole(**asked).model_copy(update={"n_segments": SEGMENTS})
+        )
     # Threads of so small a model only wait for each other.
     patch.setattr(bert, "usable_cores", lambda: 1)
     patch.setattr(pruning, "time_onnx_models", lambda models, threads: np.array([len(m) for m in models]) / 1e4)
@@ -59,11 +77,14 @@ def make_small(patch: pytest.MonkeyPatch, encoder: Path) -> None:
     patch.setattr(train, "tune_fixed", partial(tune_fixed, episodes=32))
     for name in ("_FINAL_EPISODES", "_SHOWN_EPISODES"):
         patch.setattr(train, name, 32)
-    patch.setattr(cloning, "_STEPS", 10)
-    for name, value in (("MEMBERS", 1), ("EPOCHS", 1)):
-        patch.setattr(calibrate, name, value)
+    for name in ("DATA_RATIOS", "COMPRESSION_RATIOS"):
+        patch.setattr(tuning, name, (0.5,))
+    patch.setattr(cloning, "fit", partial(cloning.fit, steps=10))
+    for module, name, value in ((calibrate, "MEMBERS", 1), (calibrate, "EPOCHS", 1), (fit_noise, "_DRAWS", 20)):
+        patch.setattr(module, name, value)
     # Episodes are recorded by this process, the only one that is small.
     patch.setattr(episode_plan, "SETTINGS", ((100, 160), (200, 160)))
+    patch.setattr(episode_plan, "SEGMENTS", (SEGMENTS,))
     patch.setattr(Crew, "open", lambda _: contextlib.nullcontext())
     patch.setattr(collect, "run_jobs", _in_turn)
 

@@ -10,6 +10,7 @@ import sys
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -18,8 +19,12 @@ from hypothesis import strategies as st
 import sec_rl
 from sec_rl.cli import main
 from sec_rl.cli.config_file import config_sources
+from sec_rl.cli.going_on import go_on_with
+from sec_rl.cli.printing import RunPrinter
 from sec_rl.cli.yaml_file import parse_yaml
 from sec_rl.config import RunConfig
+from sec_rl.errors import RunInterruptedError
+from sec_rl.tasks import load_task
 
 Call = Callable[..., tuple[int, str, str]]
 
@@ -313,3 +318,42 @@ def test_training_refuses_what_it_would_ignore(
     assert code == 2
     assert expected in error
     assert not (tmp_path / "policy").exists()
+
+
+def test_an_interrupt_holds_the_command_that_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["sec-rl", "train", "--out", "a b", "--overwrite"])
+    with pytest.raises(RunInterruptedError, match=r"; to go on: sec-rl train --out 'a b' --resume$"):
+        _interrupted(True, "--resume")
+    with pytest.raises(RunInterruptedError, match=r"sec-rl train --out 'a b'$"):
+        _interrupted(True)
+    # Nothing was kept: the command as it was typed begins anew.
+    with pytest.raises(KeyboardInterrupt):
+        _interrupted(False, "--resume")
+
+
+def _interrupted(kept: bool, *added: str) -> None:
+    with go_on_with(lambda: kept, *added):
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ((), "Columns told by their names: 'review' is text, 'stars' is label."),
+        (("--text", "review"), "Columns told by their names: 'stars' is label."),
+        (("--text", "review", "--label", "stars"), "task mine.csv: 2 classes"),
+    ],
+)
+def test_columns_are_guessed_and_the_guess_is_printed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, flags: Any, expected: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = "".join(f"{i},number {i} is {word},{word}\n" for i in range(80) for word in ("good", "bad"))
+    Path("mine.csv").write_text("id,review,stars\n" + rows, encoding="utf-8")
+    names = dict(zip(flags[::2], flags[1::2], strict=True))
+    task = load_task("mine.csv", text=names.get("--text"), label=names.get("--label"))
+    RunPrinter(quiet=False).task(task)
+    printed = capsys.readouterr().out
+    assert expected in printed
+    assert ("told by" in printed) == (len(flags) < 4)
+    assert "Columns left out: 'id'." in printed

@@ -28,7 +28,7 @@ from sec_rl.config import RunConfig
 from sec_rl.data import selection
 from sec_rl.report.run_page import REPORT
 from tests.documented import PAGES, ROOT, Block, blocks
-from tests.small_world import make_small, rows_of_words
+from tests.small_world import SEGMENTS, make_small, rows_of_words
 from tests.test_hub import CopyingApi
 
 # The beginning of a command -> why no test runs it.
@@ -64,7 +64,7 @@ BEFORE = {
     "traces/README.md": ("earlier",),
 }
 _FEW = {
-    "run": {"--passes": "160"},
+    "run": {"--passes": "160", "--n-segments": str(SEGMENTS)},
     "replay": {"--passes": "160"},
     "train": {"--steps": "1024"},
     "collect": {"--episodes": "4"},
@@ -97,7 +97,10 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     (folder / "encoder").mkdir()
     with pytest.MonkeyPatch.context() as patch:
         make_small(patch, folder / "encoder")
-        run(RunConfig(task="movie-reviews", schedule="cubic", compression_ratio=0.5), folder / "run")
+        run(
+            RunConfig(task="movie-reviews", schedule="cubic", compression_ratio=0.5, n_segments=SEGMENTS),
+            folder / "run",
+        )
         # One page is drawn in full; thirty more would take as long as everything else.
         patch.setattr(agents_run, "write_report", _blank_page)
         yield folder

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sec_rl.errors import InputError, RunFolderError
-from sec_rl.report.cells import headline
+from sec_rl.report.cells import headline, parity
 from sec_rl.report.comparison_page import comparison_page, pareto_front
 from sec_rl.report.differences import accuracy_gap, difference, differences
 from sec_rl.report.latency_figure import latency_figures
@@ -207,3 +207,13 @@ def test_front_holds_exactly_the_runs_that_nobody_beats(pairs: list[tuple[int, i
     for index, (cost, gain) in enumerate(pairs):
         better = [(c, g) for c, g in pairs if (c < cost and g >= gain) or (c <= cost and g > gain)]
         assert (index in front) == (not better)
+
+
+def test_the_card_and_the_terminal_say_how_far_the_exported_files_agree() -> None:
+    result = made_up_result(same_labels=0.996, fp32={"test_accuracy": 0.852})
+    said = "Parity: model.onnx and the PyTorch weights give the same label to 99.6 % of the test texts"
+    assert said in str(parity(result))
+    assert f"{said}, and are right in 85.0 % and 85.2 %." in model_card(result, ["no", "yes"])
+    # Runs of earlier versions do not know.
+    assert parity(made_up_result()) is None
+    assert "Parity" not in model_card(made_up_result(), ["no", "yes"])
