@@ -269,6 +269,8 @@ def test_what_was_timed_before_an_interruption_is_kept(tmp_path: Path) -> None:
     path, times = tmp_path / "pairs.jsonl", iter(range(9))
     assert continued(path, 2, "", lambda: {"at": next(times)}) == [{"at": 0}, {"at": 1}]
     assert continued(path, 3, "", lambda: {"at": next(times)}) == [{"at": 0}, {"at": 1}, {"at": 2}]
+
+
 def test_a_newcomer_types_what_the_readme_says() -> None:
     readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
     assert "make demo " in readme

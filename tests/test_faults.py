@@ -24,7 +24,7 @@ from sec_rl.backends.bert import BertSession
 from sec_rl.cli import main
 from sec_rl.compression.slim_encoder import SlimEncoderForSequenceClassification
 from sec_rl.config import RunConfig
-from sec_rl.errors import DiskError, OutOfMemoryError, RunFolderError
+from sec_rl.errors import DiskError, InputError, OutOfMemoryError, RunFolderError
 from sec_rl.files import hold_folder, write_bytes
 from sec_rl.tasks import load_task
 from sec_rl.training.divergence import MOST_SETBACKS, TrainingDivergedError
@@ -163,6 +163,14 @@ def test_other_errors_are_not_taken_for_it(config: RunConfig, tmp_path: Path) ->
 
     with pytest.raises(RuntimeError, match="something else"):
         run(config, tmp_path / "run", on_segment=fail)
+
+
+@pytest.mark.parametrize("name", ["max_length", "latency_sequence_length"])
+def test_texts_longer_than_the_encoder_reads_are_refused(name: str, config: RunConfig, tmp_path: Path) -> None:
+    flag = name.replace("_", "-")
+    with pytest.raises(InputError, match=rf"--{flag} is 512; encoder .* reads \d+ tokens at most"):
+        run(config.model_copy(update={name: 512}), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_folder_is_held_by_one(tmp_path: Path) -> None:

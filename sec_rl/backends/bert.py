@@ -58,6 +58,16 @@ def seen_rows(config: RunConfig, budget: int) -> int:
     return config.validation_rows or max(MIN_VALIDATION, affordable)
 
 
+def _check_lengths(config: RunConfig, most: int) -> None:
+    """Raise InputError for a length that the encoder has no positions for."""
+    for name in ("max_length", "latency_sequence_length"):
+        length = getattr(config, name)
+        if length > most:
+            raise InputError(
+                f"--{name.replace('_', '-')} is {length}; encoder {config.encoder!r} reads {most} tokens at most."
+            )
+
+
 @dataclass
 class BertSession(EncoderSession):
     """One controlled run of real fine-tuning; see `sec_rl.envs.session.Session` for the order of calls.
@@ -84,7 +94,11 @@ class BertSession(EncoderSession):
         return self.config.n_segments
 
     def open(self) -> Metrics:
-        """Load the encoder, cut the vocabulary, time this device's blocks, and score the untrained model."""
+        """Load the encoder, cut the vocabulary, time this device's blocks, and score the untrained model.
+
+        Raises:
+            InputError: the encoder cannot be loaded, or reads shorter texts than are asked for.
+        """
         # Of an earlier session in this process.
         release_memory()
         config = self.config
@@ -94,6 +108,7 @@ class BertSession(EncoderSession):
         self.precision = resolve_precision(config.precision)
         self.source = resolve_encoder(config.transfer.warm_start or config.encoder)
         model, tokenizer = load_dense(self.source, self.task.label_names, config.seed)
+        _check_lengths(config, model.config.max_position_embeddings)
         self.dense_bytes = dense_bytes(model)
         pool = self.task.train
         if config.prunes_vocabulary:
