@@ -25,7 +25,7 @@ def scored(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Let a model be sure of the first half of the pool; return how many rows each call scored."""
     counts: list[int] = []
 
-    def predict(model: Any, rows: np.ndarray, precision: Any) -> tuple[np.ndarray, np.ndarray]:
+    def predict(model: Any, rows: np.ndarray, precision: Any, **_: Any) -> tuple[np.ndarray, np.ndarray]:
         counts.append(len(rows))
         right = np.where(rows < CERTAIN, 0.99, 0.55)
         return np.stack([right, 1.0 - right], axis=1), np.zeros((len(rows), 2))
