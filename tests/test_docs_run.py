@@ -52,6 +52,7 @@ NOT_EXECUTED = {
     "python -m benchmarks.controllers": "minutes at the least; test_controllers_benchmark.py plays small worlds",
     "python -m benchmarks.throughput": "times this machine",
     "python -m benchmarks.workers": "times this machine; test_workers.py has the scheduler",
+    "python -m benchmarks.first_result": "installs an environment of its own",
     "python -m benchmarks.interop": "installs an environment of its own",
     "python -m benchmarks.faults": "minutes at the least; test_faults.py injects a few of each",
     "python -m benchmarks.screenshots": "needs Chromium; test_browser.py opens the pages",
