@@ -38,6 +38,7 @@ def write_tiny_encoder(folder: Path, width: int = 16, tokens: int = 32) -> None:
         width: features per token, a multiple of 16.
         tokens: longest text.
     """
+    import torch
     from transformers import BertConfig, BertModel
 
     from sec_rl.compression.loading import quiet_transformers
@@ -50,7 +51,9 @@ def write_tiny_encoder(folder: Path, width: int = 16, tokens: int = 32) -> None:
         intermediate_size=2 * width,
         max_position_embeddings=tokens,
     )
-    with quiet_transformers():
+    # The same weights every time: what a test or a kill finds can be found again.
+    with quiet_transformers(), torch.random.fork_rng():
+        torch.manual_seed(0)
         BertModel(config).save_pretrained(folder)
     _write_tokenizer(folder)
 
