@@ -243,12 +243,12 @@ def _time_again(opened: _OpenRun, step: Step) -> None:
     Its speed changes with what else it does; and what it needs for the structure that the target stands for now is
     read off that structure itself.
     """
-    goal = opened.drive.goal()
-    if opened.config.preference.target_speedup is None or goal is None:
-        return
-    if step.metrics.segment != max(1, round(TIMED_AGAIN_AT * step.metrics.n_segments)):
+    due = step.metrics.segment == max(1, round(TIMED_AGAIN_AT * step.metrics.n_segments))
+    if opened.config.preference.target_speedup is None or not due:
         return
     started = time.perf_counter()
+    goal = opened.drive.goal()
+    assert goal is not None  # a speed-up is asked for
     found = _scaled(opened.session, opened.config, rounds=opened.config.latency_rounds, ratio=goal)
     opened.drive.time_again(found)
     opened.about["format_speedup"] = found

@@ -126,6 +126,16 @@ tasks:
     assert tomllib.loads(call("run", "--config", str(again), "--print-config")[1]) == tomllib.loads(again.read_text())
 
 
+def refused_in_one_line(call: Call, path: Path, text: str, expected: str) -> None:
+    """Give a run a bad configuration: one line says what is wrong with it, and nothing is left behind."""
+    path.write_text(text, encoding="utf-8")
+    code, _, error = call("run", "--config", str(path), "--out", str(path.parent / "run"))
+    assert code == 2
+    assert expected in error
+    assert error.count("\n") == 1
+    assert sorted(path.parent.iterdir()) == [path]
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -145,13 +155,7 @@ tasks:
     ],
 )
 def test_bad_yaml_is_one_line(call: Call, tmp_path: Path, text: str, expected: str) -> None:
-    path = tmp_path / "a.yaml"
-    path.write_text(text, encoding="utf-8")
-    code, _, error = call("run", "--config", str(path), "--out", str(tmp_path / "run"))
-    assert code == 2
-    assert expected in error
-    assert error.count("\n") == 1
-    assert sorted(tmp_path.iterdir()) == [path]
+    refused_in_one_line(call, tmp_path / "a.yaml", text, expected)
 
 
 @given(st.text(st.sampled_from("ab:-[]{}&*<!\"'|>#\n ,?%0.~e"), max_size=40))
@@ -189,13 +193,7 @@ def test_what_a_run_adds_about_itself_is_no_setting(call: Call, tmp_path: Path) 
     ],
 )
 def test_bad_file_is_one_line(call: Call, tmp_path: Path, text: str, expected: str) -> None:
-    path = tmp_path / "a.toml"
-    path.write_text(text, encoding="utf-8")
-    code, _, error = call("run", "--config", str(path), "--out", str(tmp_path / "run"))
-    assert code == 2
-    assert expected in error
-    assert error.count("\n") == 1
-    assert sorted(tmp_path.iterdir()) == [path]
+    refused_in_one_line(call, tmp_path / "a.toml", text, expected)
 
 
 @pytest.mark.parametrize(

@@ -13,30 +13,22 @@ from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn, VecEnvWrapper
 
 from sec_rl.agents.action_grid import GRID_SIZE, grid_actions
-from sec_rl.agents.learners.on_baselines3 import OffPolicy, policy_kwargs
+from sec_rl.agents.learners.on_baselines3 import OffPolicy, OffPolicySettings
 from sec_rl.agents.learners.seam import Lesson
 from sec_rl.agents.learners.torch_network import linear_layers
 
 
 @dataclass(frozen=True)
-class DqnSettings:
+class DqnSettings(OffPolicySettings):
     """How it learns.
 
     Attributes:
-        rate: first learning rate; it falls linearly to 0 over the training.
-        batch: transitions of a gradient step.
-        gradient_steps: after each step of all lanes.
-        buffer: transitions that are remembered.
-        tau: by which share the target network follows after each step of all lanes.
         explore: share of actions drawn from the whole grid at first; it falls linearly to 0 over the training. Labels
             once bought stay bought, so more of it ruins what is learned from.
     """
 
     rate: float = 5e-4
     batch: int = 512
-    gradient_steps: int = 8
-    buffer: int = 200_000
-    tau: float = 0.02
     explore: float = 0.1
 
 
@@ -88,20 +80,7 @@ class DqnLearner(OffPolicy):
     def __init__(self, lesson: Lesson, settings: DqnSettings) -> None:
         env = GridLanes(lesson.scaled_env())
         self._model = _ExploringEachLane(
-            "MlpPolicy",
-            env,
-            learning_rate=settings.rate,
-            buffer_size=settings.buffer,
-            learning_starts=0,
-            batch_size=settings.batch,
-            tau=settings.tau,
-            gamma=1.0,
-            train_freq=1,
-            gradient_steps=settings.gradient_steps,
-            target_update_interval=env.num_envs,
-            policy_kwargs=policy_kwargs(lesson.start),
-            seed=lesson.seed,
-            device="cpu",
+            "MlpPolicy", env, target_update_interval=env.num_envs, **settings.arguments(lesson)
         )
         layers = linear_layers(self._model.q_net.q_net)
         super().__init__(self._model, lesson, settings.rate, layers, "grid")

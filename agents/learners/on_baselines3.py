@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from stable_baselines3.common.base_class import BaseAlgorithm
@@ -68,6 +69,41 @@ class OnBaselines3:
             # torch's distributions refuse parameters that are no numbers.
             raise LearningDivergedError(f"The policy became no number after {self.steps} steps.") from error
         self.network()
+
+
+@dataclass(frozen=True)
+class OffPolicySettings:
+    """How a learner with a replay buffer learns.
+
+    Attributes:
+        rate: first learning rate; it falls linearly to 0 over the training.
+        batch: transitions of a gradient step.
+        gradient_steps: after each step of all lanes.
+        buffer: transitions that are remembered.
+        tau: by which share the target networks follow after each of these.
+    """
+
+    rate: float = 1e-3
+    batch: int = 256
+    gradient_steps: int = 8
+    buffer: int = 200_000
+    tau: float = 0.02
+
+    def arguments(self, lesson: Lesson) -> dict[str, Any]:
+        """Return what stable-baselines3's algorithms are made with, besides policy and lanes."""
+        return {
+            "learning_rate": self.rate,
+            "buffer_size": self.buffer,
+            "learning_starts": 0,
+            "batch_size": self.batch,
+            "tau": self.tau,
+            "gamma": 1.0,
+            "train_freq": 1,
+            "gradient_steps": self.gradient_steps,
+            "policy_kwargs": policy_kwargs(lesson.start),
+            "seed": lesson.seed,
+            "device": "cpu",
+        }
 
 
 class OffPolicy(OnBaselines3):

@@ -8,30 +8,20 @@ from typing import cast
 from stable_baselines3 import SAC
 from torch import nn
 
-from sec_rl.agents.learners.on_baselines3 import OffPolicy, policy_kwargs
+from sec_rl.agents.learners.on_baselines3 import OffPolicy, OffPolicySettings
 from sec_rl.agents.learners.seam import Lesson
 from sec_rl.agents.learners.torch_network import linear_layers
 
 
 @dataclass(frozen=True)
-class SacSettings:
+class SacSettings(OffPolicySettings):
     """How it learns.
 
     Attributes:
-        rate: first learning rate; it falls linearly to 0 over the training.
-        batch: transitions of a gradient step.
-        gradient_steps: after each step of all lanes.
-        buffer: transitions that are remembered.
-        tau: by which share the target critics follow.
         entropy: first weight of the entropy, adapted from then on; in units of the scaled return.
         warm_up: environment steps in which the critics learn and the clone stays as it is.
     """
 
-    rate: float = 1e-3
-    batch: int = 256
-    gradient_steps: int = 8
-    buffer: int = 200_000
-    tau: float = 0.02
     entropy: float = 0.02
     warm_up: int = 20_000
 
@@ -46,22 +36,7 @@ class SacLearner(OffPolicy):
 
     def __init__(self, lesson: Lesson, settings: SacSettings) -> None:
         env = lesson.scaled_env()
-        self._model = SAC(
-            "MlpPolicy",
-            env,
-            learning_rate=settings.rate,
-            buffer_size=settings.buffer,
-            learning_starts=0,
-            batch_size=settings.batch,
-            tau=settings.tau,
-            gamma=1.0,
-            train_freq=1,
-            gradient_steps=settings.gradient_steps,
-            ent_coef=f"auto_{settings.entropy}",
-            policy_kwargs=policy_kwargs(lesson.start),
-            seed=lesson.seed,
-            device="cpu",
-        )
+        self._model = SAC("MlpPolicy", env, ent_coef=f"auto_{settings.entropy}", **settings.arguments(lesson))
         self._actor = self._model.actor
         layers = linear_layers(self._actor.latent_pi, self._actor.mu)
         super().__init__(self._model, lesson, settings.rate, layers, "tanh")

@@ -74,10 +74,9 @@ def train_step(
     with autocast(precision):
         logits, _, after = model.encode(**inputs)
     loss = share * functional.cross_entropy(logits.float(), torch.from_numpy(part.labels))
-    if teacher is not None and distillation_weight > 0.0 and part.pool_rows is not None:
-        if batch.pool_rows is not None:
-            teacher.expect([batch.pool_rows[replicas.part(len(batch.labels), i)[0]] for i in range(replicas.count)])
-        teacher_logits, teacher_hidden = teacher.answer(pool, part.pool_rows)
+    if teacher is not None and distillation_weight > 0.0 and batch.pool_rows is not None:
+        teacher.expect([batch.pool_rows[replicas.part(len(batch.labels), i)[0]] for i in range(replicas.count)])
+        teacher_logits, teacher_hidden = teacher.answer(pool, batch.pool_rows[places])
         taught = share * distillation_loss(logits, teacher_logits)
         hidden = after.get(teacher.layer)
         # Token states compare token by token: only for the same text, and not where the student's last layer, which
