@@ -32,8 +32,8 @@ COVERAGES = (0.5, 0.8, 0.95)
 
 
 def calibrate(
-    traces: Path,
-    out: Path,
+    traces: str | Path,
+    out: str | Path,
     *,
     leave_out: Sequence[str] = (),
     overwrite: bool = False,
@@ -62,7 +62,14 @@ def calibrate(
     Raises:
         InputError: there are no episodes, or a setting lacks a dense one.
         RunFolderError: `out` is not empty.
+
+    Examples:
+        >>> from sec_rl import calibrate
+        >>> about = calibrate("runs/traces", "runs/simulator")
+        >>> sorted(about["left_out"]) == about["families"]
+        True
     """
+    traces, out = Path(traces), Path(out)
     if out.exists() and any(out.iterdir()) and not (overwrite and (out / DESCRIPTION).exists()):
         raise RunFolderError(f"{str(out)!r} is not empty; give another folder, or --overwrite for a simulator.")
     say = on_progress or (lambda _: None)

@@ -96,13 +96,19 @@ def split_state(state: Mapping[str, Any], prefix: str = "") -> tuple[Tensors, di
 
 
 def join_state(tensors: Mapping[str, NDArray[Any]], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Put together what `split_state` took apart."""
+    """Put together what `split_state` took apart.
+
+    Raises:
+        InputError: an array's path leads nowhere.
+    """
     state = json.loads(json.dumps(values))
     for path, value in tensors.items():
         *outer, name = path.split(_SEPARATOR)
         place = state
         for each in outer:
-            place = place[each]
+            place = place.get(each) if isinstance(place, dict) else None
+        if not isinstance(place, dict):
+            raise InputError(f"The state has an array {path!r}, and no place for it.")
         place[name] = value
     return dict(state)
 

@@ -54,7 +54,7 @@ class Recorded:
 def collect(
     tasks: Sequence[str],
     n_episodes: int,
-    out: Path,
+    out: str | Path,
     *,
     encoder: str = "minilm-l6",
     workers: int = 1,
@@ -62,7 +62,7 @@ def collect(
     ray_address: str | None = None,
     timeout_minutes: float = EPISODE_MINUTES,
     seed: int = 0,
-    policy: Path | None = None,
+    policy: str | Path | None = None,
     on_episode: Callable[[Recorded], None] | None = None,
 ) -> pd.DataFrame:
     """Record episodes under exploring controllers.
@@ -90,7 +90,14 @@ def collect(
         InputError: nothing was asked for, or `out` holds a collection of another plan.
         RunFolderError: another process holds `out`, or it holds something else.
         CollectionError: an episode was lost too often; starting again resumes.
+
+    Examples:
+        >>> from sec_rl import collect
+        >>> table = collect(["sms-spam"], 2, "runs/episodes")
+        >>> table["episode"].nunique()
+        2
     """
+    out = Path(out)
     crew = Crew(workers, threads, ray_address)
     plan = plan_episodes(tasks, n_episodes, seed, with_policy=policy is not None)
     with hold_folder(out, "Traces folder"):
@@ -142,7 +149,7 @@ def _record_one(job: Job, encoder: str, table: CostTable, threads: int, driver: 
     return record_episode(job.argument, encoder, table, threads=threads, policy=driver)
 
 
-def _driver(policy: Path | None) -> Controller | None:
+def _driver(policy: str | Path | None) -> Controller | None:
     if policy is None:
         return None
     from sec_rl.agents.policy import load_policy

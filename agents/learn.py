@@ -67,6 +67,19 @@ def learn(
         overwrite: replace an earlier policy.
         seed: of everything random.
         on_progress: called after each evaluation.
+
+    Returns:
+        the best policy; after real training, the last one.
+
+    Raises:
+        InputError: something that was given cannot be used, or `task` is given and `start` is not.
+        RunFolderError: `out` is taken, or holds nothing to resume.
+
+    Examples:
+        >>> from sec_rl import train
+        >>> policy = train("runs/my-policy", steps=1024)
+        >>> policy.action_mode
+        'ratios'
     """
     folder = shipped_simulator() if simulator is None else Path(simulator)
     fitted = load_simulator(folder)

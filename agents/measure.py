@@ -20,7 +20,7 @@ from sec_rl.run_folder import read_result
 _SETTINGS = ("threads", "sequence_length", "rounds", "max_rounds")
 
 
-def measure(folder: Path, *, threads: int | None = None) -> tuple[Path, dict[str, Any]]:
+def measure(folder: str | Path, *, threads: int | None = None) -> tuple[Path, dict[str, Any]]:
     """Time a run's artefact and its dense encoder, and write `measurements/<time>.json`.
 
     Rounds and tokens per text are those of the run.
@@ -34,7 +34,14 @@ def measure(folder: Path, *, threads: int | None = None) -> tuple[Path, dict[str
 
     Raises:
         RunFolderError: the folder holds no finished run.
+
+    Examples:
+        >>> from sec_rl import measure
+        >>> path, found = measure("RUN")
+        >>> path.parent.as_posix(), sorted(found["latency_ms"])
+        ('RUN/measurements', ['batch1', 'batch32'])
     """
+    folder = Path(folder)
     result = read_result(folder)
     before = result.get("latency_settings") or {}
     missing = [name for name in _SETTINGS if before.get(name) is None]

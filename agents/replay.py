@@ -60,6 +60,12 @@ def replay(
         InputError: something that was given cannot be used, a target is out of reach; no folder is left behind.
         RunFolderError: `out` is taken, or holds nothing to resume.
         RunInterruptedError: Ctrl-C or SIGTERM came after the folder was made.
+
+    Examples:
+        >>> from sec_rl import replay
+        >>> result = replay("mine.csv", "runs/mine", text="review", label="stars", target_speedup=4)
+        >>> sorted(result["latency_ms"]["batch32"])
+        ['p50', 'p95']
     """
     config = replay_config(
         task=task,

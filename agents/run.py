@@ -89,7 +89,7 @@ class _OpenRun:
 
 def run(
     config: RunConfig,
-    out: Path,
+    out: str | Path,
     *,
     overwrite: bool = False,
     resume: bool = False,
@@ -124,6 +124,15 @@ def run(
         OutOfMemoryError: memory ran out; the run goes on with `resume` where there is more.
         TrainingDivergedError: it diverged again and again; the folder says so.
         ReplicaLostError: another process that trained along is gone; the run goes on with `resume`.
+
+    Examples:
+        >>> from sec_rl import RunConfig, run
+        >>> config = RunConfig(task="movie-reviews", schedule="cubic", compression_ratio=0.5)
+        >>> result = run(config, "runs/cubic")
+        >>> result["source"], 0.0 <= result["test_accuracy"] <= 1.0
+        ('measured', True)
+        >>> result["size_bytes"] < result["dense"]["size_bytes"]
+        True
     """
     if config.dense_reference == "train" and launched().count > 1:
         raise InputError(
@@ -132,7 +141,7 @@ def run(
         )
     with Replicas.meet() as replicas:
         if replicas.first:
-            return _write_run(config, out, overwrite, resume, on_task, on_segment, replicas)
+            return _write_run(config, Path(out), overwrite, resume, on_task, on_segment, replicas)
         return _train_along(config, replicas)
 
 

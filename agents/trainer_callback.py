@@ -86,6 +86,12 @@ class SynergyCallback(TrainerCallback):  # type: ignore[misc]
     Raises:
         InputError: the Trainer or its data cannot be steered, or a target is out of reach; before the first step
             wherever that can be known.
+
+    Examples:
+        >>> from sec_rl import SynergyCallback
+        >>> callback = SynergyCallback(target_speedup=8.0)  # callbacks=[callback] of a Trainer
+        >>> callback.trajectory
+        []
     """
 
     def __init__(

@@ -161,6 +161,23 @@ def front_table(found: Mapping[str, Sequence[float | None]], spent: Mapping[str,
     return markdown_table(["hypervolume after, models", *map(str, FRONT_SIZES)], rows)
 
 
+def bound_table(families: Sequence[Family], lines: Sequence[Line]) -> str:
+    """Return how far practice in the left-out family itself would get one training: a bound, and no method."""
+    search = _named(lines, TPE, max(BUDGETS))
+    rows = []
+    for name in families[0].bounds:
+        bound = Line(name, name, 1, [family.bounds[name][..., UTILITY] for family in families])
+        gaps = (_ahead(bound, _named(lines, POLICY)), _ahead(bound, search))
+        rows.append([name, *(interquartile(each).text(_DIGITS) for each in (bound.utility, *gaps))])
+    header = [
+        "one training could reach",
+        "utility, interquartile mean",
+        "ahead of the policy",
+        f"ahead of {search.name}",
+    ]
+    return markdown_table(header, rows)
+
+
 def ablation_tables(families: Sequence[Family]) -> list[str]:
     """Return what each ablation loses to the policy of the same seed, and what other numbers of segments do."""
     if not families[0].ablations:

@@ -41,6 +41,7 @@ class Family:
         searches: methods whose trainings are one after the other, of which the best measured one is kept.
         ablations: per recipe (worlds, preferences, 6), learned from the first seed; `POLICY` among them.
         segments: likewise per number of segments, the policy and the best schedule per preference.
+        bounds: likewise per controller that practised in the family itself, see `Learners.knowing`.
         judge: what `World`s were drawn from, JSON-ready.
     """
 
@@ -51,6 +52,7 @@ class Family:
     searches: frozenset[str]
     ablations: dict[str, Outcomes]
     segments: dict[int, tuple[Outcomes, Outcomes]]
+    bounds: dict[str, Outcomes]
     judge: Mapping[str, Any]
 
 
@@ -102,16 +104,20 @@ def play_family(task: str, options: Options, say: Callable[[str], None]) -> Fami
         )
         for method, each in opponents.items()
     }
+    bounds = {}
+    for label, controller in learning.knowing(judge.simulator).items():
+        path = played / f"bound-{label}.npz".replace(" ", "_")
+        bounds[label] = play_worlds(one_training([controller]), worlds, path, about)[:, :, 0]
     ablations: dict[str, Outcomes] = {}
     segments: dict[int, tuple[Outcomes, Outcomes]] = {}
     if ABLATE in options.switches:
         first = learned[POLICY][0]
         controllers = {POLICY: first} | {recipe: learning.controller(recipe) for recipe in ABLATIONS}
         controllers[FINETUNED] = learning.finetuned(judge.simulator)
-        for recipe, controller in controllers.items():
+        for recipe, learner in controllers.items():
             path = played / f"ablation-{recipe}.npz".replace(" ", "_")
-            with_own = about | {"policies": fingerprint(controller)}
-            ablations[recipe] = play_worlds(one_training([controller]), worlds, path, with_own)[:, :, 0]
+            with_own = about | {"policies": fingerprint(learner)}
+            ablations[recipe] = play_worlds(one_training([learner]), worlds, path, with_own)[:, :, 0]
         for count in (N_SEGMENTS, *OTHER_SEGMENTS):
             others = Worlds(tuple(judge.world(seed, count) for seed in options.seeds))
             pair = [
@@ -120,7 +126,7 @@ def play_family(task: str, options: Options, say: Callable[[str], None]) -> Fami
             ]
             segments[count] = (pair[0], pair[1])
     searching = frozenset(method for method, each in opponents.items() if each.searches)
-    return Family(name, worlds.worlds, outcomes, spent, searching, ablations, segments, judge.simulator.about)
+    return Family(name, worlds.worlds, outcomes, spent, searching, ablations, segments, bounds, judge.simulator.about)
 
 
 def _check_left_out(family: str, simulator: Simulator, prepared: Prepared) -> None:

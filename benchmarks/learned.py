@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from benchmarks.options import Options
-from benchmarks.prepared import Prepared
+from benchmarks.prepared import Prepared, load_preferred, save_preferred
 from benchmarks.recipes import (
     ABLATIONS,
     LEARNED,
@@ -21,6 +21,7 @@ from benchmarks.recipes import (
     learn_recipe,
 )
 from sec_rl.agents.calibrate import calibrate
+from sec_rl.agents.lanes import LaneController
 from sec_rl.agents.policy import CARD, Policy, load_policy
 from sec_rl.agents.shipped import shipped_traces
 from sec_rl.agents.simulated_lanes import SimulatorVecEnv
@@ -36,6 +37,8 @@ STEPS = 1_000_000
 # Runs of the left-out family that a policy goes on learning in, where it is finetuned.
 REAL_RUNS = 10
 FINETUNED = f"finetuned by {REAL_RUNS} runs of the family"
+# Controllers that practised in the family that everybody else has never seen.
+KNOWING, KNOWING_SCHEDULES = "PPO in the family itself", "best per preference in the family itself"
 
 
 @dataclass
@@ -120,6 +123,23 @@ class Learners:
                 overwrite=True,
             )
         return RecipeController(load_policy(folder), LEARNED[POLICY])
+
+    def knowing(self, family: Simulator) -> dict[str, LaneController]:
+        """Return what practised in the family itself, without end: a bound for whatever trains once.
+
+        They know all the family's worlds, and not which of them they are in. No method could have learned them: they
+        say what of a search's lead is knowledge of the one world it searches in.
+
+        Args:
+            family: simulator of the left-out family.
+        """
+        recipe, schedules = Recipe(randomised=False), self.prepared.folder / "knowing.json"
+        lanes = lanes_of(family, recipe)
+        if not schedules.is_file():
+            self.say(f"{self.prepared.folder.name}: practising in the family itself ...")
+            save_preferred(tune_fixed(lanes).preferred, schedules)
+        policy = learn_recipe(recipe, family, self.prepared.folder / "knowing", self.base, steps=self.steps, seed=0)
+        return {KNOWING: policy, KNOWING_SCHEDULES: load_preferred(schedules)}
 
     def _tune(self, recipe: Recipe, simulator: Simulator) -> Tuned:
         """Return the best schedules in a recipe's lanes, which do not depend on how it learns, nor on the seed."""

@@ -51,6 +51,13 @@ class Classifier:
     Attributes:
         label_names: names of the classes, in the order of their ids.
         max_length: longest text in tokens, special tokens included; longer ones are cut.
+
+    Examples:
+        >>> from sec_rl import Classifier
+        >>> classifier = Classifier("RUN/model")
+        >>> (found,) = classifier.predict(["a good film"])
+        >>> found.label in classifier.label_names, 0.0 <= found.probability <= 1.0
+        (True, True)
     """
 
     def __init__(self, folder: str | Path, *, threads: int | None = None) -> None:

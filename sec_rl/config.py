@@ -75,6 +75,15 @@ class RunConfig(BaseModel):
         latency_sequence_length: tokens per text when latency is measured.
         latency_rounds: turns of each model when latency is measured; up to twice as many while the spread is high.
         seed: seed of every generator.
+
+    Raises:
+        pydantic.ValidationError: a setting is unknown, of another type, or outside its range.
+
+    Examples:
+        >>> from sec_rl import RunConfig
+        >>> config = RunConfig(task="questions", compression_ratio=0.75)
+        >>> config.schedule, config.n_segments
+        ('cubic', 16)
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

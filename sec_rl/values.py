@@ -40,6 +40,14 @@ class Levers:
         pseudo_label_share: share of a batch drawn from the unlabelled pool with pseudo-labels.
         distillation_weight: weight of the teacher's term against the labels' term in the loss.
         depth_share: share of the removed cost that is taken as whole layers instead of width.
+
+    Raises:
+        InputError: an entry lies outside [0, 1].
+
+    Examples:
+        >>> from sec_rl import Levers
+        >>> Levers(augmentation_share=0.25).distillation_weight
+        0.2
     """
 
     augmentation_strength: float = 0.1
@@ -125,6 +133,17 @@ class Preference:
         target_speedup: dense fp32 latency over artefact latency to reach, at least 1; None: no target.
         target_size_ratio: artefact bytes over dense bytes to reach, in (0, 1]; None: no target.
         max_accuracy_drop: points of accuracy (0..100) that may be lost against dense; None: no limit.
+
+    Raises:
+        InputError: a weight or a target lies outside its range.
+
+    Examples:
+        >>> from sec_rl import Preference
+        >>> Preference(target_speedup=8.0, latency_weight=0.03).target_size_ratio is None
+        True
+        >>> Preference(target_speedup=0.5)
+        Traceback (most recent call last):
+        sec_rl.errors.InputError: target speedup is 0.5; it must lie in [1, 1000].
     """
 
     accuracy_weight: float = 1.0

@@ -7,15 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 
-def is_running(pid: int) -> bool:
-    """Return whether a process is there, stopped ones included; one that only waits to be reaped is not."""
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0]
-    except OSError:
-        return False
-    return state not in ("Z", "X")
-
-
 def children_of(pid: int) -> list[int]:
     """Return the processes that a process has started."""
     found = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")

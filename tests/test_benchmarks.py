@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from benchmarks.controlled_run import LIMITS, VARIANTS, judge, summary
 from benchmarks.estimates import Criterion, estimate
+from benchmarks.faults.children import is_running
 from benchmarks.first_result import Step, result_line, steps, timed
 from benchmarks.interop import differences
 from benchmarks.noise import WIDTHS, continued
@@ -24,7 +25,7 @@ from benchmarks.runs import BenchmarkError, RunSpec, read_result, run_all
 from benchmarks.writing import markdown_table, write_results
 from sec_rl.errors import InputError
 from tests.made_up_runs import made_up_result
-from tests.processes import is_running, wait_until
+from tests.processes import wait_until
 
 # Stands in for `sec-rl`: writes what a finished run leaves, counts its calls, fails when told so.
 FAKE = """

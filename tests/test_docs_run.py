@@ -7,6 +7,7 @@ named in `NOT_EXECUTED`, with the reason.
 from __future__ import annotations
 
 import csv
+import doctest
 import io
 import os
 import shutil
@@ -20,6 +21,7 @@ import huggingface_hub
 import pytest
 from huggingface_hub import constants
 
+import sec_rl
 from sec_rl.agents import run as agents_run
 from sec_rl.agents.run import run
 from sec_rl.agents.shipped import shipped_policy, shipped_traces
@@ -203,6 +205,22 @@ def test_every_block_is_executed(page: Path, world: Path, tmp_path: Path, monkey
     names: dict[str, Any] = {"__name__": page.stem}
     for number, block in enumerate(blocks(page)):
         _run_block(block, number, names, monkeypatch)
+
+
+@pytest.mark.parametrize("name", sorted(set(sec_rl.__all__) - {"__version__"}))
+def test_examples_of_the_python_interface(
+    name: str, world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(world / "run", "RUN")
+    shutil.copytree(shipped_traces(), "runs/traces")
+    _write_csv(Path("mine.csv"), ("review", "stars"), 200)
+    found = doctest.DocTestFinder(recurse=False).find(getattr(sec_rl, name), name, module=False, globs={})
+    runner = doctest.DocTestRunner()
+    for each in found:
+        runner.run(each)
+    assert runner.tries > 0
+    assert runner.failures == 0, capsys.readouterr().out
 
 
 def test_what_is_not_executed_is_still_there() -> None:

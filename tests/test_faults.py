@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
 
+from benchmarks.faults.bad_rows import plant_leaks
 from benchmarks.faults.damage import HARMS, damage
+from benchmarks.faults.layouts import misspell_keys
+from benchmarks.faults.poisons import POISONS, poisoned
 from benchmarks.faults.runs import small_run
 from benchmarks.faults.saving import full_disks, kills
 from benchmarks.faults.starts import killed_holders, simultaneous_starts
@@ -22,7 +23,6 @@ from sec_rl.agents.collect import collect
 from sec_rl.agents.run import run
 from sec_rl.backends.bert import BertSession
 from sec_rl.cli import main
-from sec_rl.compression.slim_encoder import SlimEncoderForSequenceClassification
 from sec_rl.config import RunConfig
 from sec_rl.errors import DiskError, InputError, OutOfMemoryError, RunFolderError
 from sec_rl.files import hold_folder, write_bytes
@@ -30,49 +30,11 @@ from sec_rl.tasks import load_task
 from sec_rl.training.divergence import MOST_SETBACKS, TrainingDivergedError
 from sec_rl.values import Levers, Ratios
 
-Poison = Callable[[Tensor], Tensor]
-
-
-class _Gradient(torch.autograd.Function):
-    """Passes values on, and no number back."""
-
-    @staticmethod
-    def forward(_context: Any, values: Tensor) -> Tensor:
-        return values.clone()
-
-    @staticmethod
-    def backward(_context: Any, *gradients: Tensor) -> Tensor:
-        return gradients[0] * torch.nan
-
-
-POISONS: dict[str, Poison] = {
-    "logits": lambda logits: logits * torch.nan,
-    "infinite loss": lambda logits: logits * torch.inf,
-    # By then the model is right about some of the batch.
-    "exploding loss": lambda logits: logits * -1e9,
-    "gradient": _Gradient.apply,
-}
-
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
     """A real run of a tiny encoder."""
     return small_run(tmp_path_factory.mktemp("small"), seed=0).model_copy(update={"perplexity": False})
-
-
-def poison(monkeypatch: pytest.MonkeyPatch, how: Poison, hits: Callable[[int], bool]) -> list[int]:
-    """Spoil what the model says in the training steps for which `hits` is true; returns the steps, as they come."""
-    sound, steps = SlimEncoderForSequenceClassification.encode, [0]
-
-    def encode(self: Any, *args: Any, **inputs: Any) -> Any:
-        logits, pooled, after = sound(self, *args, **inputs)
-        if not self.training or not torch.is_grad_enabled():
-            return logits, pooled, after
-        steps[0] += 1
-        return (how(logits) if hits(steps[0]) else logits), pooled, after
-
-    monkeypatch.setattr(SlimEncoderForSequenceClassification, "encode", encode)
-    return steps
 
 
 @pytest.mark.parametrize("name", POISONS)
@@ -84,8 +46,6 @@ def test_what_is_no_number_is_taken_back_within_the_step(
     session.advance(Ratios(0.5, 0.0), Levers())
     before = {key: value.clone() for key, value in session.model.state_dict().items()}
     passes, rates = session.passes_done, []
-    # The third step of the segment: two have moved the model by then.
-    poison(monkeypatch, POISONS[name], lambda step: step == 3)
     sound = session._start_again
 
     def start_again(*args: Any) -> None:
@@ -97,7 +57,9 @@ def test_what_is_no_number_is_taken_back_within_the_step(
         rates.append(session.setbacks.rate_scale)
 
     monkeypatch.setattr(session, "_start_again", start_again)
-    metrics = session.advance(Ratios(0.5, 0.0), Levers())
+    # The third step of the segment: two have moved the model by then.
+    with poisoned(POISONS[name], lambda step: step == 3):
+        metrics = session.advance(Ratios(0.5, 0.0), Levers())
     assert rates == [0.5]
     (found,) = session.setbacks.of(2)
     assert found["example_passes"] == passes + 2 * config.batch_size
@@ -120,17 +82,17 @@ def test_setbacks_are_reported_and_too_many_end_the_run(
     quantiles = {name: {batch: {"p50": 1.0} for batch in times} for name in ("artefact", "dense")}
     clock = MeasuredLatency(times, times, quantiles, {"artefact": 0.0})
     monkeypatch.setattr("sec_rl.agents.run.measure_artefact", lambda *_: clock)
-    with monkeypatch.context() as patch:
-        poison(patch, POISONS["logits"], lambda step: step in (20, 50))
+    with poisoned(POISONS["logits"], lambda step: step in (20, 50)):
         result = run(config, tmp_path / "run")
     lines = [json.loads(line) for line in (tmp_path / "run" / "trajectory.jsonl").read_text().splitlines()]
     assert [len(line["setbacks"]) for line in lines if line["setbacks"]] == [1, 1]
     assert [each["rate_scale"] for each in result["setbacks"]] == [0.5, 0.25]
     assert sum("diverged and went on from its start" in note for note in result["notes"]) == 2
-    with monkeypatch.context() as patch:
-        steps = poison(patch, POISONS["logits"], lambda step: step >= 20)
-        with pytest.raises(TrainingDivergedError, match=r"became nan.*the run gave up") as stopped:
-            run(config, tmp_path / "lost")
+    with (
+        poisoned(POISONS["logits"], lambda step: step >= 20) as steps,
+        pytest.raises(TrainingDivergedError, match=r"became nan.*the run gave up") as stopped,
+    ):
+        run(config, tmp_path / "lost")
     assert steps[0] == 20 + MOST_SETBACKS
     assert "\n" not in str(stopped.value)
     assert (tmp_path / "lost" / "failure.txt").read_text().strip() == str(stopped.value)
@@ -253,31 +215,13 @@ def test_the_state_that_is_passed_over_is_named(tmp_path: Path, caplog: pytest.L
     assert not has_state(tmp_path)
 
 
-def _keys(values: dict[str, Any], prefix: str = "") -> list[str]:
-    """Return the keys of a configuration, those of its groups with a dot."""
-    found = []
-    for key, value in values.items():
-        found += _keys(value, f"{prefix}{key}.") if isinstance(value, dict) else [prefix + key]
-    return found
+def test_every_misspelt_key_is_refused_and_most_are_recognised(tmp_path: Path) -> None:
+    row = misspell_keys(tmp_path)
+    assert row.injected > 30
+    assert (row.lost, row.corrupted, row.problems) == (0, 0, [])
 
 
-def test_every_misspelt_key_is_refused_and_most_are_recognised(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    keys = [key for key in _keys(RunConfig(task="a").model_dump()) if key != "task"]
-    path, recognised = tmp_path / "a.toml", []
-    monkeypatch.setattr("sys.argv", ["sec-rl", "run", "--config", str(path), "--print-config"])
-    for place, key in enumerate(keys):
-        group, _, name = key.rpartition(".")
-        # One letter is gone, another one in every key.
-        at = 1 + place % (len(name) - 1)
-        wrong = name[:at] + name[at + 1 :]
-        path.write_text(f'task = "a"\n{f"[{group}]" if group else ""}\n{wrong} = 1\n')
-        with pytest.raises(SystemExit) as stopped:
-            main()
-        said = capsys.readouterr().err
-        assert stopped.value.code == 2, key
-        assert said.count("\n") == 1
-        recognised.append("--" + key.replace("_", "-") in said)
-    assert len(keys) > 30
-    assert sum(recognised) >= 0.9 * len(keys)
+def test_a_planted_leak_is_found(tmp_path: Path) -> None:
+    copies, near = plant_leaks(1, tmp_path, seed=0)
+    assert (copies.injected, copies.lost) == (20, 0)
+    assert (near.injected, near.lost) == (20, 0)

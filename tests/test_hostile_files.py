@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -64,3 +67,12 @@ def test_no_source_reads_what_could_run() -> None:
                 for line in code
                 if re.search(r"torch\.load\(|yaml\.\w*load|allow_pickle=True|trust_remote_code=True", line)
             ]
+
+
+def test_guided_fuzzing_finds_only_errors_of_ours() -> None:
+    pytest.importorskip("atheris")
+    for name in ("policy", "checkpoint, resealed"):
+        words = [sys.executable, "-m", "benchmarks.faults.guided", name, "60", "0"]
+        ended = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True)
+        found = json.loads(ended.stdout.splitlines()[-1])
+        assert (found["inputs"], found["foreign"]) == (60, [])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,23 +11,10 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from sec_rl.agents.network import HIDDEN, Network
+from benchmarks.faults.layouts import CARD_CHANGES, SIZES, Change, random_network, rewrite
 from sec_rl.agents.policy import CARD, TENSORS, Policy, load_policy, save_policy
-from sec_rl.envs.observation import LOW_HIGH, OBSERVATION_NAMES
+from sec_rl.envs.observation import LOW_HIGH
 from sec_rl.errors import InputError
-
-SIZES = (len(OBSERVATION_NAMES), *HIDDEN, 2)
-Change = Callable[[dict[str, Any]], object]
-
-
-def random_network(seed: int, squash: Any = "clip") -> Network:
-    """Return a network of the real layout."""
-    generator = np.random.default_rng(seed)
-    shapes = list(zip(SIZES[1:], SIZES[:-1], strict=True))
-    weights = tuple((generator.standard_normal(shape) / np.sqrt(shape[1])).astype(np.float32) for shape in shapes)
-    biases = tuple(generator.standard_normal(after).astype(np.float32) for after in SIZES[1:])
-    mean, scale = generator.standard_normal(SIZES[0]), generator.uniform(0.1, 1.0, SIZES[0])
-    return Network(mean.astype(np.float32), scale.astype(np.float32), weights, biases, squash)
 
 
 def observations(rows: int) -> np.ndarray[Any, np.dtype[np.float32]]:
@@ -42,13 +28,6 @@ def folder(tmp_path: Path) -> Path:
     """A folder with a good policy."""
     save_policy(Policy(random_network(0), provenance={"seed": 0}, scores={"mean_return": 0.5}), tmp_path / "policy")
     return tmp_path / "policy"
-
-
-def rewrite(folder: Path, change: Change) -> None:
-    """Change a policy's card by hand."""
-    card = json.loads((folder / CARD).read_text())
-    change(card)
-    (folder / CARD).write_text(json.dumps(card))
 
 
 @pytest.mark.parametrize("squash", ["clip", "tanh"])
@@ -73,44 +52,7 @@ def test_one_run_and_many_lanes_get_the_same_answer(folder: Path) -> None:
         policy(np.zeros(23, np.float32))
 
 
-def _swap(card: dict[str, Any]) -> None:
-    names = card["observation_names"]
-    names[2], names[3] = names[3], names[2]
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (_swap, r"observation entry 2 is 'compression_ratio' there and 'data_ratio' here \(the order differs\)"),
-        (
-            lambda c: c["observation_names"].__setitem__(4, "f1"),
-            "entry 4 is 'f1' there and 'accuracy_over_chance' here",
-        ),
-        (lambda c: c["observation_names"].pop(), "lacks the observation entry 'max_accuracy_drop'"),
-        (lambda c: c["observation_names"].append("mood"), "has the observation entry 'mood', which is unknown"),
-        (lambda c: c["observation_names"].append("loss"), "25 observation entries, some of them twice"),
-        (
-            lambda c: c["observation_ranges"].__setitem__(0, [0, 100]),
-            r"'progress' has the range \[0.0, 100.0\] there",
-        ),
-        (lambda c: c["action_names"].reverse(), "action entry 0 is 'compression_change'"),
-        (lambda c: c.update(action_scale=[1.0, 1.0]), "action's scale"),
-        (lambda c: c.update(schema_version=2), "schema version 2; this sec-rl reads 1"),
-        (lambda c: c.update(layer_sizes=[24, 10**9, 2]), "layer_sizes.1: Input should be less than or equal to 1024"),
-        (lambda c: c.update(layer_sizes=[24] + [8] * 100 + [2]), "layer_sizes: List should have at most"),
-        (lambda c: c.update(layer_sizes=[24, 65, 64, 2]), "holds no float32 tensor 'layer0.weight' of shape"),
-        (lambda c: c.update(layer_sizes=[24, 64, 64, 3]), "from 24 to 3 values"),
-        (lambda c: c.update(layer_sizes=[24, 64, 2]), "larger than"),
-        (lambda c: c.update(activation="relu"), "activation"),
-        (lambda c: c.update(command="rm"), "command"),
-        (lambda c: c.pop("normaliser"), "normaliser"),
-        (lambda c: c["normaliser"]["scale"].__setitem__(0, 0.0), "normaliser.scale.0"),
-        (lambda c: c["normaliser"]["mean"].__setitem__(0, float("nan")), "is no policy: normaliser.mean.0"),
-        (lambda c: c["normaliser"]["mean"].pop(), "shapes"),
-        (lambda c: c["normaliser"]["mean"].__setitem__(0, 0.125), "checksum"),
-        (lambda c: c["scores"].update(mean_return=0.9), "checksum"),
-    ],
-)
+@pytest.mark.parametrize(("change", "message"), CARD_CHANGES)
 def test_another_card_is_refused_with_the_difference(folder: Path, change: Change, message: str) -> None:
     rewrite(folder, change)
     with pytest.raises(InputError, match=message) as refused:

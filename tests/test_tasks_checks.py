@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from sec_rl.errors import InputError
 from sec_rl.tasks import LabelPool, Split, Task, load_task
 from sec_rl.tasks.checks import assemble
+from sec_rl.tasks.near_duplicates import near_duplicates
 from sec_rl.tasks.splitting import stratified_holdout
 
 NAMES = ("a", "b")
@@ -213,6 +215,42 @@ def test_a_planted_leak_is_found_whole_through_the_front_door(tmp_path: Path) ->
     task = load_task(str(tmp_path))
     assert len(task.train) == 400
     assert "20 rows removed from train because the same text stands in test." in task.notes
+
+
+some_texts = st.lists(st.text(st.sampled_from("abcdeABCDE ,."), min_size=1, max_size=12), min_size=1, max_size=12)
+
+
+@given(some_texts, some_texts, st.booleans())
+def test_near_duplicates_are_those_of_comparing_all_with_all(ours: list[str], theirs: list[str], pair: bool) -> None:
+    def split_of(texts: list[str]) -> Split:
+        return Split(tuple(texts), tuple(texts[::-1]) if pair else None, np.zeros(len(texts), np.int64))
+
+    def words(texts: list[str], row: int) -> set[tuple[int, str]]:
+        sides = (texts, texts[::-1]) if pair else (texts,)
+        return {(side, word) for side, each in enumerate(sides) for word in re.findall(r"\w+", each[row].casefold())}
+
+    def similar(a: int, b: int) -> bool:
+        one, other = words(ours, a), words(theirs, b)
+        return bool(one) and 5 * len(one & other) >= 4 * len(one | other)
+
+    found = near_duplicates(split_of(ours), split_of(theirs))
+    assert all(similar(a, b) for a, b in found)
+    assert [a for a, _ in found] == [a for a in range(len(ours)) if any(similar(a, b) for b in range(len(theirs)))]
+
+
+def test_rows_that_nearly_leak_stay_and_are_told() -> None:
+    train = [f"a rather long text about number {i}" for i in range(40)]
+    splits = {
+        "train": train,
+        "validation": [f"something else {i}" for i in range(9)],
+        "test": ["A rather long, long text about number 7!"],
+    }
+    rows = {name: Split(tuple(t), None, np.arange(len(t), dtype=np.int64) % 2) for name, t in splits.items()}
+    task = assemble("t", ("a", "b"), rows, (), seed=0, batch_size=4)
+    assert len(task.train) == 40
+    (note,) = task.notes
+    assert note.startswith("1 row of train nearly repeats what stands in test")
+    assert "number 7" in note
 
 
 def test_columns_of_a_split_have_one_length() -> None:

@@ -13,6 +13,7 @@ from datasets import ClassLabel, Dataset, Features, Value
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.faults.bad_rows import BAD_CSV_ROWS, BAD_JSONL_ROWS
 from sec_rl.errors import InputError
 from sec_rl.tasks import Task, load_task
 from sec_rl.tasks.read_text import MISSING_MARKS, read_csv, read_jsonl
@@ -123,23 +124,9 @@ def test_class_labels_of_a_parquet_file_bring_their_names(tmp_path: Path) -> Non
     assert load_task(str(tmp_path)).label_names == ("no", "yes")
 
 
-TRAIN_CSV_FAULTS = {
-    "empty text": (",ham", "row 65 (line 66) column 'text' is empty"),
-    "blank text": ('"  ",ham', "row 65 (line 66) column 'text' is empty"),
-    "NA text": ("NA,ham", "row 65 (line 66) column 'text' is 'NA'"),
-    "null label": ("some text,null", "row 65 (line 66) column 'label' is 'null'"),
-    "missing label": ("some text,", "row 65 (line 66) column 'label' is missing"),
-    "float label": ("some text,1.0", "row 65 (line 66) column 'label' is '1.0'"),
-    "integer among names": ("some text,1", "row 65 (line 66) column 'label' is an integer (1)"),
-    "extra field": ("some, text,ham", "row 65 (line 66) has 3 fields, the header has 2"),
-    "short row": ("some text", "row 65 (line 66) has 1 fields, the header has 2"),
-    "open quote": ('"some text,ham', "line 66 is no csv"),
-}
-
-
-@pytest.mark.parametrize("fault", sorted(TRAIN_CSV_FAULTS))
+@pytest.mark.parametrize("fault", sorted(BAD_CSV_ROWS))
 def test_a_bad_csv_row_is_named(tmp_path: Path, fault: str) -> None:
-    line, expected = TRAIN_CSV_FAULTS[fault]
+    line, expected = BAD_CSV_ROWS[fault]
     make_folder(tmp_path)
     write_csv(tmp_path / "train.csv", rows(N_TRAIN, "train"), extra=line + "\n")
     assert f"train.csv {expected}" in refusal(tmp_path)
@@ -153,24 +140,9 @@ def test_lines_count_through_quoted_line_breaks(tmp_path: Path) -> None:
     assert "train.csv row 65 (line 68) column 'text'" in refusal(tmp_path)
 
 
-TRAIN_JSONL_FAULTS = {
-    "null text": ('{"text": null, "label": "ham"}', "row 65 (line 65) column 'text' is missing"),
-    "number as text": ('{"text": 7, "label": "ham"}', "row 65 (line 65) column 'text' is 7, not text"),
-    "no label": ('{"text": "a"}', "row 65 (line 65) column 'label' is missing"),
-    "float label": ('{"text": "a", "label": 1.0}', "row 65 (line 65) column 'label' is 1.0"),
-    "NaN label": ('{"text": "a", "label": NaN}', "row 65 (line 65) column 'label' is nan"),
-    "boolean label": ('{"text": "a", "label": true}', "row 65 (line 65) column 'label' is True"),
-    "negative label": ('{"text": "a", "label": -100}', "row 65 (line 65) column 'label' is -100"),
-    "broken JSON": ('{"text": "a", ', "row 65 (line 65) is no JSON"),
-    "a list": ('["a", "ham"]', "row 65 (line 65) is no JSON object"),
-    "lone surrogate": ('{"text": "a \\ud800", "label": "ham"}', "row 65 (line 65) column 'text' is not valid"),
-    "nested": ("[" * 100_000, "row 65 (line 65) is no JSON"),
-}
-
-
-@pytest.mark.parametrize("fault", sorted(TRAIN_JSONL_FAULTS))
+@pytest.mark.parametrize("fault", sorted(BAD_JSONL_ROWS))
 def test_a_bad_jsonl_row_is_named(tmp_path: Path, fault: str) -> None:
-    line, expected = TRAIN_JSONL_FAULTS[fault]
+    line, expected = BAD_JSONL_ROWS[fault]
     make_folder(tmp_path, "jsonl")
     write_jsonl(tmp_path / "train.jsonl", rows(N_TRAIN, "train"), extra=line + "\n")
     assert f"train.jsonl {expected}" in refusal(tmp_path)

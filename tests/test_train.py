@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks.faults.layouts import random_network
 from sec_rl.agents.checkpoint import join_state, load_state, save_state, split_state
 from sec_rl.agents.learners.paired import LearningDivergedError
 from sec_rl.agents.policy import CARD, TENSORS, Policy, load_policy
@@ -19,7 +20,6 @@ from sec_rl.agents.train import train
 from sec_rl.agents.training_folder import PROGRESS, TENSORBOARD, TRAINING, Progress, open_training_folder
 from sec_rl.agents.training_plan import TrainingPlan
 from sec_rl.errors import InputError, RunFolderError
-from tests.test_policy import random_network
 from tests.toy_lanes import ToyLanes
 
 PLAN = TrainingPlan(
@@ -234,6 +234,9 @@ def test_states_come_back_as_they_were(tmp_path: Path) -> None:
     np.testing.assert_array_equal(back["a"]["b"], np.arange(3))
     assert back["a"]["c"]["d"] == 2.5
     assert join_state(*split_state({"x": {"y": 1}})) == {"x": {"y": 1}}
+    for leaf in ("x/y", "y/x", "z/x/y"):
+        with pytest.raises(InputError, match="no place for it"):
+            join_state({leaf: np.arange(3)}, {"x": 1, "z": {"x": []}})
     for path in tmp_path.glob("*.json"):
         path.write_text("{}")
     with pytest.raises(InputError, match="damaged"):

@@ -15,11 +15,12 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.faults.children import is_running
 from sec_rl.errors import InputError, MissingDependencyError
 from sec_rl.workers import Crew, Hosts, Job, WorkerLostError, run_jobs
 from sec_rl.workers.ray_hosts import _check_answers
 from tests.made_up_work import draw, fault_then_draw, refuse, refuse_unreadably
-from tests.processes import children_of, is_running, wait_until
+from tests.processes import children_of, wait_until
 
 ROOT = Path(__file__).parents[1]
 # A worker that is stopped is noticed after this long.

@@ -1,12 +1,13 @@
 """Inject every fault in number, and write the table of faults survived.
 
-python -m benchmarks.faults                       # what takes minutes
+python -m benchmarks.faults                       # what takes no more than an hour
 python -m benchmarks.faults --real-kills 200 --real-signals 50 --jumps 20
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import subprocess
 import sys
@@ -18,14 +19,18 @@ from pathlib import Path
 
 from benchmarks.console import exit_with, say, verdict
 from benchmarks.estimates import Criterion, estimate
+from benchmarks.faults.bad_rows import name_bad_rows, plant_leaks
 from benchmarks.faults.damage import HARMS, damage
+from benchmarks.faults.layouts import change_layouts, misspell_keys
 from benchmarks.faults.payloads import PAYLOADS, judge_payload
+from benchmarks.faults.poisons import POISONS, poison_training
 from benchmarks.faults.row import Row, together
-from benchmarks.faults.samples import KINDS
+from benchmarks.faults.samples import BINARY, KINDS
 from benchmarks.faults.saving import full_disks, kills
 from benchmarks.faults.starts import killed_holders, simultaneous_starts
 from benchmarks.options import RESULTS, Options
 from benchmarks.writing import markdown_table, write_results
+from sec_rl.errors import MissingDependencyError
 from sec_rl.files import write_atomically
 
 # A reader that takes this long over a batch hangs. A batch is what an interrupted call does again at most.
@@ -43,14 +48,33 @@ class Counts:
     damages: int = 500
     disks: int = 20
     starts: int = 20
+    poisons: int = 100
+    worker_kills: int = 25
+    worker_stops: int = 10
+    leaks: int = 10
+    little_memory: int = 10
+    processors: int = 2
     fuzz: int = 10_000
+    guided: int = 0
     real_kills: int = 0
     real_signals: int = 0
     jumps: int = 0
     seed: int = 0
 
 
-_QUICK = Counts(kills=10, damages=24, disks=5, starts=2, fuzz=20)
+_QUICK = Counts(
+    kills=10,
+    damages=24,
+    disks=5,
+    starts=2,
+    poisons=4,
+    worker_kills=2,
+    worker_stops=1,
+    leaks=1,
+    little_memory=0,
+    processors=0,
+    fuzz=20,
+)
 Part = Callable[[Path], Sequence[Row]]
 
 
@@ -79,7 +103,16 @@ def parts_of(counts: Counts) -> dict[str, tuple[Part, dict[str, int]]]:
         "starts": (lambda folder: [simultaneous_starts(counts.starts, folder)], {"count": counts.starts}),
         "holders": (lambda folder: [killed_holders(counts.starts, folder)], {"count": counts.starts}),
         "payloads": (_payloads, {"count": len(PAYLOADS)}),
+        "bad rows": (lambda folder: [name_bad_rows(folder)], {}),
+        "leaks": (lambda folder: plant_leaks(counts.leaks, folder, seed), {"count": counts.leaks, "seed": seed}),
+        "misspelt keys": (lambda folder: [misspell_keys(folder)], {}),
+        "layouts": (lambda folder: [change_layouts(folder)], {}),
     }
+    lost_workers = {"kills": counts.worker_kills, "stops": counts.worker_stops, "seed": seed}
+    parts["workers"] = partial(_lost_workers, settings=lost_workers), lost_workers
+    for name in POISONS:
+        poisons = {"count": counts.poisons // len(POISONS), "seed": seed}
+        parts[f"poison, {name}"] = partial(_poisoned, name, settings=poisons), poisons
     # As many flips as asked for, a fifth of that of the others.
     for name in HARMS:
         count = counts.damages if name == "one bit flipped" else counts.damages // 5
@@ -91,6 +124,9 @@ def parts_of(counts: Counts) -> dict[str, tuple[Part, dict[str, int]]]:
     for kind in KINDS:
         for number, settings in enumerate(_batches(int(counts.fuzz * _SLOW.get(kind, 1.0)), _FUZZ_BATCH, seed)):
             parts[f"fuzz, {kind}, {number}"] = partial(_fuzzed, kind, batch=settings), settings
+    for name in BINARY:
+        for number, settings in enumerate(_batches(counts.guided, _FUZZ_BATCH, seed)):
+            parts[f"guided, {name}, {number}"] = partial(_guided, name, batch=settings), settings
     for number, settings in enumerate(_batches(counts.real_kills, _REAL_BATCH, seed)):
         parts[f"real kills, {number}"] = partial(_real_kills, batch=settings), settings
     for name in ("SIGTERM", "SIGINT"):
@@ -98,6 +134,12 @@ def parts_of(counts: Counts) -> dict[str, tuple[Part, dict[str, int]]]:
             parts[f"real {name}, {number}"] = partial(_real_signals, name, batch=settings), settings
     for number, settings in enumerate(_batches(counts.jumps, _REAL_BATCH, seed)):
         parts[f"clock jumps, {number}"] = partial(_clock_jumps, batch=settings), settings
+    if counts.little_memory:
+        little = {"count": counts.little_memory, "seed": seed}
+        parts["little memory"] = partial(_little_memory, settings=little), little
+    if counts.processors:
+        runs = {"count": counts.processors, "seed": seed}
+        parts["processors"] = partial(_other_processors, settings=runs), runs
     return parts
 
 
@@ -125,6 +167,28 @@ def _clock_jumps(folder: Path, *, batch: dict[str, int]) -> Sequence[Row]:
     return [clock_jumps(batch["count"], folder, batch["seed"])]
 
 
+def _lost_workers(_folder: Path, *, settings: dict[str, int]) -> Sequence[Row]:
+    from benchmarks.faults.lanes import lose_workers
+
+    return lose_workers(**settings)
+
+
+def _poisoned(name: str, folder: Path, *, settings: dict[str, int]) -> Sequence[Row]:
+    return [poison_training(name, settings["count"], folder, settings["seed"])]
+
+
+def _little_memory(folder: Path, *, settings: dict[str, int]) -> Sequence[Row]:
+    from benchmarks.faults.surroundings import little_memory
+
+    return [little_memory(settings["count"], folder, settings["seed"])]
+
+
+def _other_processors(folder: Path, *, settings: dict[str, int]) -> Sequence[Row]:
+    from benchmarks.faults.surroundings import other_processors
+
+    return [other_processors(settings["count"], folder, settings["seed"])]
+
+
 def _payloads(_folder: Path) -> Sequence[Row]:
     problems = []
     for name in PAYLOADS:
@@ -136,19 +200,28 @@ def _payloads(_folder: Path) -> Sequence[Row]:
 
 
 def _fuzzed(kind: str, _folder: Path, *, batch: dict[str, int]) -> Sequence[Row]:
+    return [_counted(f"fuzzed: {kind}", "fuzz", kind, batch)]
+
+
+def _guided(name: str, _folder: Path, *, batch: dict[str, int]) -> Sequence[Row]:
+    if importlib.util.find_spec("atheris") is None:
+        raise MissingDependencyError("--guided needs atheris: pip install 'sec-rl[fuzz]'")
+    return [_counted(f"fuzzed, guided by coverage: {name}", "guided", name, batch)]
+
+
+def _counted(fault: str, module: str, name: str, batch: dict[str, int]) -> Row:
     """Fuzz in a process of its own; one that dies is a fault, too."""
-    words = [sys.executable, "-m", "benchmarks.faults.fuzz", kind, str(batch["count"]), str(batch["seed"])]
-    name = f"fuzzed: {kind}"
+    words = [sys.executable, "-m", f"benchmarks.faults.{module}", name, str(batch["count"]), str(batch["seed"])]
     try:
         ended = subprocess.run(words, capture_output=True, text=True, check=False, timeout=_FUZZ_SECONDS)
     except subprocess.TimeoutExpired:
-        return [Row(name, 0, 1, 0, problems=[f"{kind}: a reader hangs."])]
+        return Row(fault, 0, 1, 0, problems=[f"{name}: a reader hangs."])
     if ended.returncode:
-        return [Row(name, 0, 1, 0, problems=[f"{kind}: exit {ended.returncode}, {ended.stderr.strip()[-200:]}"])]
+        return Row(fault, 0, 1, 0, problems=[f"{name}: exit {ended.returncode}, {ended.stderr.strip()[-200:]}"])
     found = json.loads(ended.stdout.splitlines()[-1])
     details = {key: float(found[key]) for key in ("refused", "read", "peak_growth_bytes")}
-    problems = [f"{kind}: {each}" for each in found["foreign"]]
-    return [Row(name, found["inputs"], 0, len(problems), details, problems)]
+    problems = [f"{name}: {each}" for each in found["foreign"]]
+    return Row(fault, found["inputs"], 0, len(problems), details, problems)
 
 
 def main() -> int:

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 
 def fork(work: Callable[[], object]) -> int:
@@ -31,3 +32,12 @@ def kill(child: int) -> None:
 def exit_code(child: int) -> int:
     """Wait for a process and return its code; minus the signal that ended it."""
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def is_running(pid: int) -> bool:
+    """Return whether a process is there, stopped ones included; one that only waits to be reaped is not."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state not in ("Z", "X")

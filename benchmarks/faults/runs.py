@@ -39,6 +39,8 @@ _TIMES = (
     *("latency_ms", "latency_quantiles_ms", "latency_table_error", "latency_settings"),
 )
 _KILLS_PER_RUN = 4
+# Of the small run.
+PASSES, SEGMENTS = 320, 10
 # A save of the tiny model takes some milliseconds.
 LOOK_SECONDS = 0.0005
 # Of the run's own processor time, which neighbours on a busy machine hardly change; and by the clock.
@@ -63,8 +65,8 @@ def small_run(folder: Path, seed: int, width: int = 16) -> RunConfig:
         encoder=str(encoder),
         compression_ratio=0.5,
         data_ratio=0.5,
-        passes=320,
-        n_segments=10,
+        passes=PASSES,
+        n_segments=SEGMENTS,
         batch_size=4,
         max_length=16,
         seed=seed,
@@ -140,9 +142,9 @@ def segments_done(folder: Path) -> int:
     return path.read_bytes().count(b"\n") if path.exists() else 0
 
 
-def finish(config: RunConfig, folder: Path, *flags: str) -> None:
-    """Run to the end."""
-    process = start_run(config, folder, *flags)
+def finish(config: RunConfig, folder: Path, *flags: str, environment: Mapping[str, str] | None = None) -> None:
+    """Run to the end; see `start_run`."""
+    process = start_run(config, folder, *flags, environment=environment)
     said = process.communicate()[1]
     if process.returncode:
         raise RuntimeError(f"exit {process.returncode}: {said.strip()[-300:]}")

@@ -228,3 +228,13 @@ KINDS: dict[str, Kind] = {
     "interrupted run": Kind(_make_config, _read_interrupted),
     "model": Kind(_make_model, _read_model),
 }
+
+# Binary files that are fuzzed by coverage: name -> (kind of folder, pattern; of several files the last one is meant).
+BINARY: dict[str, tuple[str, str]] = {
+    "policy": ("policy", "*.safetensors"),
+    "simulator": ("simulator", "*.safetensors"),
+    "checkpoint, resealed": ("checkpoint", "*.safetensors"),
+    "traces": ("traces", "*.parquet"),
+    "task, parquet": ("task, parquet", "*.parquet"),
+    "model, ONNX": ("model", "*.onnx"),
+}

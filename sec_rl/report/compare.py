@@ -26,6 +26,12 @@ def compare(runs: Iterable[str | Path], out: str | Path | None = None) -> dict[s
     Raises:
         InputError: there is no run, or measured and simulated runs are mixed.
         RunFolderError: a folder holds no finished run.
+
+    Examples:
+        >>> from sec_rl import compare
+        >>> results = compare(["RUN"], out="comparison.html")
+        >>> list(results), 0.0 <= results["RUN"]["test_accuracy"] <= 1.0
+        (['RUN'], True)
     """
     folders = [Path(run) for run in runs]
     results = {str(folder): read_result(folder) for folder in folders}

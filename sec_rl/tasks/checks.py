@@ -8,6 +8,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from sec_rl.errors import InputError
+from sec_rl.tasks.near_duplicates import near_duplicates
+from sec_rl.tasks.rows import shown
 from sec_rl.tasks.splitting import stratified_holdout
 from sec_rl.tasks.task import SPLITS, Split, Task
 
@@ -48,6 +50,7 @@ def assemble(
     never = _names(sorted(set(range(len(label_names))) - set(clean["train"].labels.tolist())), label_names)
     if never:
         found.append(f"No row has the label {never}.")
+    _note_near_leaks(clean, found)
     return Task(name, label_names, clean["train"], clean["validation"], clean["test"], tuple(found))
 
 
@@ -84,6 +87,20 @@ def _without_leaks(splits: Mapping[str, Split], notes: list[str]) -> dict[str, S
                 clean[split] = clean[split].take(np.array(kept, np.int64))
                 keys = [keys[index] for index in kept]
     return clean
+
+
+def _note_near_leaks(splits: Mapping[str, Split], notes: list[str]) -> None:
+    """Say how many training rows nearly repeat a held-out one; they stay, for a person has to judge them."""
+    train = splits["train"]
+    for split in SPLITS[1:]:
+        pairs = near_duplicates(train, splits[split])
+        if pairs:
+            ours, theirs = pairs[0]
+            rows = "1 row of train nearly repeats" if len(pairs) == 1 else f"{len(pairs)} rows of train nearly repeat"
+            notes.append(
+                f"{rows} what stands in {split} (0.8 or more of the words are shared), such as "
+                f"{shown(train.texts[ours])} and {shown(splits[split].texts[theirs])}; kept as found."
+            )
 
 
 def _complete(

@@ -44,6 +44,14 @@ def load_task(
     Raises:
         InputError: the name is unknown, or something in the rows cannot be used; one error lists all bad rows.
         MissingDependencyError: the wheel of a packaged task is not installed.
+
+    Examples:
+        >>> from sec_rl import load_task
+        >>> task = load_task("movie-reviews")
+        >>> task.label_names, task.is_pair
+        (('negative', 'positive'), False)
+        >>> load_task("mine.csv", text="review", label="stars").name
+        'mine.csv'
     """
     if not 0 <= seed <= MAX_SEED:
         raise out_of_range("seed", seed, 0, MAX_SEED)
