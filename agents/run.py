@@ -238,7 +238,7 @@ def _open(
     opened = OpenedSession(session, metrics, accuracy, about["format_speedup"])
     limits = Limits(data_min=min(Limits().data_min, initial.data))
     if saved is None:
-        check_reach(opened, wanted, limits.compression_max)
+        check_reach(opened, config.preference, limits.compression_max)
         about["opening_seconds"] = time.perf_counter() - started
         about["validated_seconds"] = session.validation_seconds
     drive = Drive(opened, preference=wanted, limits=limits, levers=config.levers, initial=initial)
@@ -247,13 +247,13 @@ def _open(
 
 
 def _time_again(opened: _OpenRun, step: Step) -> None:
-    """Where a speed-up is asked for, time the machine once more before most structures go.
+    """Where a speed-up is asked for, time the machine again before most structures go, and when they have gone.
 
     Its speed changes with what else it does; and what it needs for the structure that the target stands for now is
     read off that structure itself.
     """
-    due = step.metrics.segment == max(1, round(TIMED_AGAIN_AT * step.metrics.n_segments))
-    if opened.config.preference.target_speedup is None or not due:
+    due = {max(1, round(share * step.metrics.n_segments)) for share in TIMED_AGAIN_AT}
+    if opened.config.preference.target_speedup is None or step.metrics.segment not in due:
         return
     started = time.perf_counter()
     goal = opened.drive.goal()

@@ -54,7 +54,7 @@ class StepwiseEpisode:
         metrics = self.session.open(scores)
         opened = OpenedSession(self.session, metrics, metrics.validation_accuracy, format_speedup)
         wanted, limits = aimed(self._preference), Limits()
-        check_reach(opened, wanted, limits.compression_max)
+        check_reach(opened, self._preference, limits.compression_max)
         # The loss is the trainer's own: nothing distils.
         levers = Levers(distillation_weight=0.0)
         self._drive = Drive(opened, preference=wanted, limits=limits, levers=levers, initial=INITIAL)

@@ -1,4 +1,8 @@
-"""One policy, many preferences: speed-up targets over what this machine can reach, each in one real training."""
+"""One policy, many preferences: speed-up targets over what this machine can reach, each in one real training.
+
+What was reached is timed after all training, every model taking turns with every other: a run times its own model for
+some seconds when it closes, and a machine that others use is faster and slower by tenths within the hour.
+"""
 
 from __future__ import annotations
 
@@ -9,17 +13,25 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.clock import Latencies, clocked, worst_spread
 from benchmarks.console import exit_with, say, verdict
 from benchmarks.estimates import Criterion, Estimate, estimate
 from benchmarks.options import Options, parse_options
 from benchmarks.runs import SEC_RL, RunSpec, read_result, run_all
 from benchmarks.writing import markdown_table, write_results
+from sec_rl.classifier import read_label_names
+from sec_rl.encoders import resolve_encoder
 from sec_rl.errors import SecRlError
+from sec_rl.measurement.latency import LatencySettings, LatencyTarget
 
 N_TARGETS = 5
 # A target may be passed by this share: what is removed comes in whole structures, and the clock has its own mind.
 MOST_OVER = 0.15
 UNREACHABLE = 1000
+_ASKED = 3
+_FP32, _BATCH = "fp32", 32
+# Short turns, and many: neighbours in time are what is compared.
+_ROUNDS, _TURN_SECONDS, _WARMUP, _LEAST_CALLS = 21, 0.25, 2, 3
 
 
 def closest_speedup(options: Options, task: str) -> tuple[float, str]:
@@ -45,21 +57,52 @@ def specs(options: Options, task: str, targets: Sequence[float]) -> list[RunSpec
         found.append(RunSpec(f"{task}/dense-seed{seed}", common | {"schedule": "dense", "compression-ratio": "0"}))
         for target in targets:
             asked = {"schedule": "policy", "preference.target-speedup": f"{target:.2f}"}
-            found.append(RunSpec(f"{task}/x{target:.2f}-seed{seed}", common | asked))
+            found.append(RunSpec(run_name(task, target, seed), common | asked))
     return found
 
 
-def row(options: Options, task: str, target: float, seed: int) -> dict[str, Any]:
+def run_name(task: str, target: float, seed: int) -> str:
+    """Return the name of a run."""
+    return f"{task}/x{target:.2f}-seed{seed}"
+
+
+def timed(options: Options, names: Sequence[str]) -> Latencies:
+    """Time the artefacts of runs and the dense fp32 model in one comparison."""
+    n_classes = len(read_label_names(options.out / names[0] / "model"))
+    targets = [LatencyTarget(_FP32, "torch", resolve_encoder(options.encoder), n_classes)]
+    targets += [LatencyTarget(name, "onnx", str(options.out / name / "model" / "model.onnx")) for name in names]
+    settings = LatencySettings(
+        batch_sizes=(_BATCH,),
+        threads=options.threads,
+        rounds=_ROUNDS,
+        max_rounds=_ROUNDS,
+        block_seconds=_TURN_SECONDS,
+        warmup=_WARMUP,
+        least_calls=_LEAST_CALLS,
+    )
+    return clocked(targets, settings, options.out / "latency" / "all.json", say)
+
+
+def reached(latencies: Latencies, name: str) -> float:
+    """Return the median over rounds of the dense fp32 model's time over an artefact's."""
+    dense, ours = (np.array(latencies[each][str(_BATCH)]["block_medians_ms"]) for each in (_FP32, name))
+    return float(np.median(dense / ours))
+
+
+def row(options: Options, task: str, target: float, seed: int, latencies: Latencies) -> dict[str, Any]:
     """Return the figures of one run."""
-    result = read_result(options.out / task / f"x{target:.2f}-seed{seed}")
-    reached = result["dense"]["latency_ms"]["batch32"]["p50"] / result["latency_ms"]["batch32"]["p50"]
+    name = run_name(task, target, seed)
+    result = read_result(options.out / name)
+    speedup, closing = reached(latencies, name), closing_speedup(result)
     seconds = result["seconds"]
     total = sum(seconds.values())
     return {
         "target": target,
         "seed": seed,
-        "speedup": reached,
-        "over": reached / target - 1.0,
+        "speedup": speedup,
+        "over": speedup / target - 1.0,
+        "closing_speedup": closing,
+        "closing_over": closing / target - 1.0,
         "test_accuracy": 100 * result["test_accuracy"],
         "size_ratio": result["size_bytes"] / result["dense"]["size_bytes"],
         "label_fraction": result["label_fraction"],
@@ -67,6 +110,12 @@ def row(options: Options, task: str, target: float, seed: int) -> dict[str, Any]
         "control_share": 100 * seconds["control"] / total,
         "measuring_share": 100 * (seconds["validation"] + seconds["opening"] + seconds["timing"]) / total,
     }
+
+
+def closing_speedup(result: dict[str, Any]) -> float:
+    """Return the speed-up that a run measured when it closed, and reported."""
+    dense, ours = (each["latency_ms"][f"batch{_BATCH}"]["p50"] for each in (result["dense"], result))
+    return float(dense / ours)
 
 
 def picture(path: Path, rows: Sequence[dict[str, Any]], dense: Estimate) -> None:
@@ -94,15 +143,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.out.mkdir(parents=True, exist_ok=True)
     kept = options.out / "targets.txt"
     if not kept.exists():
-        closest, refusal = closest_speedup(options, task)
+        # Each time by the clock of the moment; what all of them hold within reach is.
+        closest, refusal = min(closest_speedup(options, task) for _ in range(_ASKED))
         kept.write_text(f"{closest}\n{refusal}\n", encoding="utf-8")
     closest_text, refusal = kept.read_text(encoding="utf-8").splitlines()[:2]
     run_all(specs(options, task, ()), options.out, say)
     dense_runs = [read_result(options.out / task / f"dense-seed{seed}") for seed in options.seeds]
-    lowest = float(np.median([r["dense"]["latency_ms"]["batch32"]["p50"] / _p50(r) for r in dense_runs]))
+    lowest = float(np.median([closing_speedup(result) for result in dense_runs]))
     targets = [round(float(t), 1) for t in np.geomspace(1.1 * lowest, 0.9 * float(closest_text), N_TARGETS)]
     run_all(specs(options, task, targets), options.out, say)
-    rows = [row(options, task, target, seed) for target in targets for seed in options.seeds]
+    every = [(target, seed) for target in targets for seed in options.seeds]
+    latencies = timed(options, [run_name(task, *each) for each in every])
+    rows = [row(options, task, *each, latencies) for each in every]
     dense = estimate([100 * r["test_accuracy"] for r in dense_runs])
     criteria, lines = [], []
     for target in targets:
@@ -110,7 +162,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         over = estimate([r["over"] for r in mine])
         criteria.append(Criterion(f"target {target:g}: reached over asked, minus 1", over, "at least", 0.0))
         criteria.append(Criterion(f"target {target:g}: reached over asked, minus 1", over, "at most", MOST_OVER))
-        columns = (("speedup", 2), ("test_accuracy", 2), ("size_ratio", 3), ("label_fraction", 2))
+        columns = (
+            ("speedup", 2),
+            ("closing_speedup", 2),
+            ("test_accuracy", 2),
+            ("size_ratio", 3),
+            ("label_fraction", 2),
+        )
         lines.append([f"{target:g}x", *(estimate([r[key] for r in mine]).text(digits) for key, digits in columns)])
     for key, words, limit in (
         ("control_share", "controller and bookkeeping, % of a replay", 2.0),
@@ -118,10 +176,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ):
         criteria.append(Criterion(words, estimate([r[key] for r in rows]), "at most", limit))
     picture(options.results / "speedup_targets.png", rows, dense)
-    table = markdown_table(["asked", "speed-up by the clock", "test accuracy, %", "bytes / fp32", "labels"], lines)
+    table = markdown_table(
+        ["asked", "speed-up", "reported by the runs", "test accuracy, %", "bytes / fp32", "labels"], lines
+    )
     notes = [
         f"Task {task}; int8 of the dense model alone: {lowest:.2f}x, accuracy {dense.text()} %.",
         f"Beyond reach: `{refusal}`",
+        f"Speed-up: the dense fp32 model's time over the artefact's, median of {_ROUNDS} rounds in which all models "
+        f"take turns, after all training; turns spread by up to {100 * worst_spread(latencies):.0f} %. Reported by "
+        "the runs: of the medians that each measured when it closed.",
     ]
     write_results(
         options,
@@ -132,10 +195,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         data={"rows": rows, "targets": targets},
     )
     return verdict(table, criteria)
-
-
-def _p50(result: dict[str, Any]) -> float:
-    return float(result["latency_ms"]["batch32"]["p50"])
 
 
 if __name__ == "__main__":

@@ -54,6 +54,8 @@ INITIAL = Ratios(0.2, 0.0)
 # A model this close to chance has nothing that could collapse.
 _LEARNED = 0.1
 _LOST_SHARE = 0.5
+# Structures come whole, so a ratio may pass its goal by less than one of them; this is more.
+_FAR_BEYOND = 0.02
 
 
 @dataclass(frozen=True)
@@ -165,8 +167,14 @@ class Drive:
         return compression_goal(self._opened, self._preference, self._limits.compression_max)
 
     def time_again(self, format_speedup: float) -> None:
-        """Steer by another speed-up of the artefact's format, after the session's table was fitted anew."""
+        """Steer by another speed-up of the artefact's format, after the session's table was fitted anew.
+
+        Where the goal turns out to be passed by far, structures come back in the next segment.
+        """
         self._opened = replace(self._opened, format_speedup=format_speedup)
+        goal = self.goal()
+        if goal is not None and self._ratios.compression - goal > _FAR_BEYOND:
+            self._ratios = replace(self._ratios, compression=goal)
         self._observation = self._encode()
 
     def plan(self, action: NDArray[np.floating]) -> Plan:

@@ -16,12 +16,12 @@ from sec_rl.values import Preference
 
 
 def test_the_goal_follows_a_machine_whose_speed_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """At first int8 alone seems to be four times faster; then it is twice."""
+    """At first int8 alone seems to be four times faster; then it is twice, and in the end three times."""
     asked: list[dict[str, Any]] = []
 
     def clock(*_: object, **how: Any) -> float:
         asked.append(how)
-        return {1: 4.0, 2: 2.0}[len(asked)]
+        return (4.0, 2.0, 3.0)[len(asked) - 1]
 
     monkeypatch.setattr(running, "scale_latency", clock)
     config = small_run(tmp_path, seed=0).model_copy(
@@ -30,12 +30,15 @@ def test_the_goal_follows_a_machine_whose_speed_changes(tmp_path: Path, monkeypa
     result = running.run(config, tmp_path / "run")
     lines = [json.loads(line) for line in (tmp_path / "run" / "trajectory.jsonl").read_text().splitlines()]
     removed = [line["compression_ratio"] for line in lines]
-    assert len(asked) == 2
+    assert len(asked) == 3
     assert asked[0]["rounds"] < asked[1]["rounds"]
     # What the target stood for until then: seven hundredths beyond what int8 gives anyway.
-    again = round(TIMED_AGAIN_AT * config.n_segments)
+    again, last = (round(share * config.n_segments) for share in TIMED_AGAIN_AT)
     assert 0.0 < asked[1]["ratio"] < 0.2
     assert max(removed[: again + 1]) < 0.2
+    # By then half as fast as it seemed; what is too much by the last clock comes back.
+    assert asked[2]["ratio"] > asked[1]["ratio"]
+    assert removed[-1] < removed[last]
     # Structures of so small an encoder are coarse.
-    assert 1.0 <= 2.0 / lines[-1]["metrics"]["latency_ratio"] / (4.0 * SPEEDUP_MARGIN) < 1.2
+    assert 1.0 <= 3.0 / lines[-1]["metrics"]["latency_ratio"] / (4.0 * SPEEDUP_MARGIN) < 1.2
     assert result["seconds"]["timing"] > 0.0
