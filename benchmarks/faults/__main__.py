@@ -35,7 +35,7 @@ from sec_rl.files import write_atomically
 
 # A reader that takes this long over a batch hangs. A batch is what an interrupted call does again at most.
 _FUZZ_SECONDS, _FUZZ_BATCH = 3600.0, 2500
-_REAL_BATCH = 4
+_JUMP_BATCH, _STRIKE_BATCH = 4, 50
 # Reading is slow in places: parquet goes through a builder of its own, configurations through the command line.
 _SLOW = {"task, parquet": 0.05, "configuration": 0.2, "interrupted run": 0.2}
 
@@ -127,12 +127,12 @@ def parts_of(counts: Counts) -> dict[str, tuple[Part, dict[str, int]]]:
     for name in BINARY:
         for number, settings in enumerate(_batches(counts.guided, _FUZZ_BATCH, seed)):
             parts[f"guided, {name}, {number}"] = partial(_guided, name, batch=settings), settings
-    for number, settings in enumerate(_batches(counts.real_kills, _REAL_BATCH, seed)):
+    for number, settings in enumerate(_batches(counts.real_kills, _STRIKE_BATCH, seed)):
         parts[f"real kills, {number}"] = partial(_real_kills, batch=settings), settings
     for name in ("SIGTERM", "SIGINT"):
-        for number, settings in enumerate(_batches(counts.real_signals, _REAL_BATCH, seed)):
+        for number, settings in enumerate(_batches(counts.real_signals, _STRIKE_BATCH, seed)):
             parts[f"real {name}, {number}"] = partial(_real_signals, name, batch=settings), settings
-    for number, settings in enumerate(_batches(counts.jumps, _REAL_BATCH, seed)):
+    for number, settings in enumerate(_batches(counts.jumps, _JUMP_BATCH, seed)):
         parts[f"clock jumps, {number}"] = partial(_clock_jumps, batch=settings), settings
     if counts.little_memory:
         little = {"count": counts.little_memory, "seed": seed}
@@ -150,13 +150,13 @@ def _batches(count: int, most: int, seed: int) -> Iterator[dict[str, int]]:
 
 
 def _real_kills(folder: Path, *, batch: dict[str, int]) -> Sequence[Row]:
-    from benchmarks.faults.runs import kill_runs
+    from benchmarks.faults.strikes import kill_runs
 
     return kill_runs(batch["count"], folder, batch["seed"])
 
 
 def _real_signals(name: str, folder: Path, *, batch: dict[str, int]) -> Sequence[Row]:
-    from benchmarks.faults.runs import signal_runs
+    from benchmarks.faults.strikes import signal_runs
 
     return [signal_runs(name, batch["count"], folder, batch["seed"])]
 

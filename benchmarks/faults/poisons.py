@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.faults.row import Row
-from benchmarks.faults.runs import PASSES, SEGMENTS, small_run
+from benchmarks.faults.runs import PASSES_PER_SEGMENT, small_run
 from sec_rl.backends.bert import BertSession
 from sec_rl.compression.slim_encoder import SlimEncoderForSequenceClassification
 from sec_rl.config import RunConfig
@@ -84,7 +84,7 @@ def poison_training(name: str, count: int, folder: Path, seed: int) -> Row:
     """
     config = small_run(folder, seed).model_copy(update={"perplexity": False})
     task, chance = load_task(config.task), np.random.default_rng(seed)
-    steps = PASSES // SEGMENTS // config.batch_size
+    steps = PASSES_PER_SEGMENT // config.batch_size
     injected = lost = corrupted = 0
     while injected < count:
         session = BertSession(config, task)
@@ -108,5 +108,5 @@ def _taken_back(session: BertSession, config: RunConfig, how: Poison, step: int)
     new = session.setbacks.found[known:]
     noticed = [each.example_passes for each in new] == [before + (step - 1) * config.batch_size]
     weights = all(bool(torch.isfinite(value).all()) for value in session.model.state_dict().values())
-    budget = metrics.example_passes == before + PASSES // SEGMENTS
+    budget = metrics.example_passes == before + PASSES_PER_SEGMENT
     return noticed and weights and budget and math.isfinite(metrics.validation_loss)
