@@ -6,7 +6,7 @@ import copy
 import json
 import os
 import socket
-import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.faults.runs import difference, figures, small_run, start_run, trajectory
+from benchmarks.faults.runs import difference, figures, small_run, trajectory, words_of
+from benchmarks.faults.warm import Warm
 from sec_rl.agents.run import run
 from sec_rl.backends.bert import BertSession
 from sec_rl.config import RunConfig
@@ -28,6 +29,7 @@ from sec_rl.training.replicas import ALONE, Replicas
 from sec_rl.training.trainer import train_step
 from sec_rl.values import Levers, Ratios
 
+Together = Callable[..., list[tuple[int, str]]]
 # The second process ends as if it had been killed, in the middle of the sixth segment.
 DIES = """
 import os
@@ -48,33 +50,42 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
     return small_run(tmp_path_factory.mktemp("small"), seed=0)
 
 
-def together(config: RunConfig, folder: Path, *flags: str, before: str = "") -> list[subprocess.Popen[str]]:
-    """Start a run as two processes."""
+@pytest.fixture(scope="module")
+def together(warm: tuple[Warm, Warm], tmp_path_factory: pytest.TempPathFactory) -> Together:
+    """Return what does a run as two processes, and returns their exit codes and what they said."""
+    said = [tmp_path_factory.mktemp("said") / "text" for _ in warm]
+
+    def start(config: RunConfig, folder: Path, *flags: str, before: str = "") -> list[tuple[int, str]]:
+        common = _meeting()
+        words = words_of(config, folder, *flags)
+        runs = [
+            each.start(words, text, before=before, environment=common | {"RANK": str(rank)})
+            for rank, (each, text) in enumerate(zip(warm, said, strict=True))
+        ]
+        return [(run.wait(), _told(run.said())) for run in runs]
+
+    return start
+
+
+def _meeting() -> dict[str, str]:
+    """Return the variables by which two processes meet."""
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         port = found.getsockname()[1]
     common = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    common |= {"GLOO_SOCKET_IFNAME": "lo"}
-    return [
-        start_run(config, folder, *flags, before=before, environment=common | {"RANK": str(rank)}) for rank in (0, 1)
-    ]
+    return common | {"GLOO_SOCKET_IFNAME": "lo"}
 
 
-def ends(processes: list[subprocess.Popen[str]]) -> list[tuple[int, str]]:
-    """Return exit codes and what was said; warnings of the transport are left out."""
-    found = []
-    for process in processes:
-        said = process.communicate(timeout=120)[1]
-        lines = [line for line in said.splitlines() if line.startswith("sec-rl:") or "Error" in line]
-        found.append((process.returncode, "\n".join(lines)))
-    return found
+def _told(said: str) -> str:
+    """Leave out the warnings of the transport."""
+    return "\n".join(line for line in said.splitlines() if line.startswith("sec-rl:") or "Error" in line)
 
 
 @pytest.fixture(scope="module")
-def whole(config: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def whole(config: RunConfig, together: Together, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a run that two processes trained without interruption."""
     folder = tmp_path_factory.mktemp("whole") / "run"
-    assert ends(together(config, folder)) == [(0, ""), (0, "")]
+    assert together(config, folder) == [(0, ""), (0, "")]
     return folder
 
 
@@ -92,21 +103,23 @@ def test_two_processes_train_what_one_trains(config: RunConfig, whole: Path, tmp
 
 
 def test_one_that_dies_ends_the_other_and_both_go_on_to_the_same_end(
-    config: RunConfig, whole: Path, tmp_path: Path
+    config: RunConfig, whole: Path, together: Together, tmp_path: Path
 ) -> None:
     folder = tmp_path / "run"
-    (code, said), (died, _) = ends(together(config, folder, before=DIES))
+    (code, said), (died, _) = together(config, folder, before=DIES)
     assert (code, died) == (2, 9)
     assert "Another process of this run is gone" in said
     assert said.endswith(f"--out {folder} --resume")
-    assert ends(together(config, folder, "--resume")) == [(0, ""), (0, "")]
+    assert together(config, folder, "--resume") == [(0, ""), (0, "")]
     assert difference(folder, whole) is None
     # A finished run is told to both, and not trained again.
-    assert ends(together(config, folder, "--resume")) == [(0, ""), (0, "")]
+    assert together(config, folder, "--resume") == [(0, ""), (0, "")]
 
 
-def test_what_the_first_process_refuses_ends_the_other_in_silence(config: RunConfig, whole: Path) -> None:
-    (code, said), (other, nothing) = ends(together(config, whole))
+def test_what_the_first_process_refuses_ends_the_other_in_silence(
+    config: RunConfig, whole: Path, together: Together
+) -> None:
+    (code, said), (other, nothing) = together(config, whole)
     assert (code, other) == (2, 2)
     assert said.count("sec-rl:") == 1
     assert nothing == ""

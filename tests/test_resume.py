@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from benchmarks.faults.runs import difference, segments_done, start_run, trajectory
+from benchmarks.faults.runs import difference, segments_done, trajectory, words_of
+from benchmarks.faults.warm import Warm, WarmRun
 from sec_rl.agents import run_state
 from sec_rl.agents.run import run
 from sec_rl.config import PruningConfig, RunConfig
@@ -61,40 +61,39 @@ def whole(config: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> tuple[
     return folder, run(config, folder)
 
 
-def wait_for_segment(folder: Path, segment: int, process: subprocess.Popen[str]) -> None:
+def wait_for_segment(folder: Path, segment: int, process: WarmRun) -> None:
     """Wait until a segment is on disk."""
     end = time.monotonic() + 120.0
     while segments_done(folder) <= segment:
-        assert process.poll() is None, process.communicate()[1]
+        assert process.poll() is None, process.said()
         assert time.monotonic() < end
         time.sleep(0.01)
 
 
 def test_killed_twice_and_resumed_it_ends_the_same(
-    config: RunConfig, whole: tuple[Path, dict[str, Any]], tmp_path: Path
+    config: RunConfig, whole: tuple[Path, dict[str, Any]], tmp_path: Path, warm: tuple[Warm, Warm]
 ) -> None:
     folder = tmp_path / "run"
     for segment, flags in ((2, ()), (4, ("--resume",))):
-        process = start_run(config, folder, *flags)
+        process = warm[0].start(words_of(config, folder, *flags), tmp_path / "said")
         wait_for_segment(folder, segment, process)
         process.send_signal(signal.SIGKILL)
-        process.communicate()
+        assert process.wait() == -signal.SIGKILL
     result = run(config, folder, resume=True)
     assert difference(folder, whole[0]) is None
     assert any("resumed after segment" in note for note in result["notes"])
     assert not (folder / run_state.CHECKPOINTS).exists()
 
 
-def test_sigterm_says_how_to_go_on(config: RunConfig, tmp_path: Path) -> None:
+def test_sigterm_says_how_to_go_on(config: RunConfig, tmp_path: Path, warm: tuple[Warm, Warm]) -> None:
     folder = tmp_path / "run"
-    process = start_run(config, folder)
+    process = warm[0].start(words_of(config, folder), tmp_path / "said")
     wait_for_segment(folder, 2, process)
     asked = time.monotonic()
     process.send_signal(signal.SIGTERM)
-    said = process.communicate(timeout=60)[1]
+    assert process.wait() == 130
     assert time.monotonic() - asked < 10.0
-    assert process.returncode == 130
-    assert f"sec-rl run --config {folder}/config.toml --out {folder} --resume" in said.splitlines()[-1]
+    assert f"sec-rl run --config {folder}/config.toml --out {folder} --resume" in process.said().splitlines()[-1]
     assert run_state.check_config(folder, config)["passes"] == 288
     assert run_state.saved_state(folder) is not None
 

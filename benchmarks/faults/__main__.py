@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -86,6 +87,12 @@ def read_counts(arguments: Sequence[str] | None = None) -> tuple[Counts, argpars
     parser.add_argument("--out", type=Path, help="folder of finished parts; they are not made again")
     parser.add_argument("--results", type=Path, help=f"folder of the table; default: {RESULTS}")
     parser.add_argument("--finished", action="store_true", help="do nothing more: the table of finished parts")
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        metavar="NAME",
+        help="do parts that begin so, and write no table: other processes do others",
+    )
     parser.add_argument("--quick", action="store_true", help="a few of each, the table beside the parts")
     found = parser.parse_args(arguments)
     base = asdict(_QUICK if found.quick else Counts())
@@ -231,20 +238,27 @@ def main() -> int:
     rows: list[Row] = []
     left: list[str] = []
     for name, (work, settings) in parts_of(counts).items():
-        kept = out / "parts" / f"{name.replace(', ', '-').replace(' ', '-')}.json"
+        if found.only and not name.startswith(tuple(found.only)):
+            continue
+        slug = name.replace(", ", "-").replace(" ", "-")
+        kept = out / "parts" / f"{slug}.json"
         content = json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else None
         if content is None or content["settings"] != settings:
             if found.finished:
                 left.append(name)
                 continue
             say(f"{name} ...")
-            folder = out / "work"
+            # A folder of its own: another process may do another part.
+            folder = out / "work" / slug
             folder.mkdir(parents=True, exist_ok=True)
             made = [asdict(row) for row in work(folder)]
+            shutil.rmtree(folder)
             content = {"settings": settings, "rows": made}
             kept.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(kept, json.dumps(content, indent=1) + "\n")
         rows += [Row(**row) for row in content["rows"]]
+    if found.only:
+        return 0
     flags = "".join(f" --{name.replace('_', '-')} {value}" for name, value in found.given.items())
     options = Options(
         name="faults",
@@ -286,6 +300,17 @@ def _write(options: Options, rows: Sequence[Row], left: Sequence[str]) -> int:
         "two.",
         "Lost: a finished state, a run or a folder was gone. Corrupted: something else came back than was written, "
         "or an error that is not of sec-rl.",
+        *(
+            f"{row.fault}: {row.details['slowest_exit_seconds']:.2f} s at most from the signal to the end."
+            for row in rows
+            if "slowest_exit_seconds" in row.details
+        ),
+        *(
+            f"{row.fault}: the slowest step took {row.details['slowest_step_seconds']:.1f} s; one that is stopped is "
+            "given up after 4."
+            for row in rows
+            if "slowest_step_seconds" in row.details
+        ),
         *([f"Not done yet: {'; '.join(left)}."] if left else []),
         *(problem for row in rows for problem in row.problems),
     ]

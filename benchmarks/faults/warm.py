@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -74,10 +74,20 @@ class Warm:
             if stream is not None:
                 stream.close()
 
-    def start(self, words: Sequence[str], said: Path) -> WarmRun:
-        """Start `sec-rl` with some words; its standard error goes to a file."""
+    def start(
+        self, words: Sequence[str], said: Path, *, before: str = "", environment: Mapping[str, str] | None = None
+    ) -> WarmRun:
+        """Start `sec-rl`.
+
+        Args:
+            words: its arguments.
+            said: file to which its standard error goes.
+            before: lines of Python that prepare a fault.
+            environment: variables that are added; libraries have read theirs already.
+        """
         assert self._server.stdin is not None  # it is a pipe
-        self._server.stdin.write(json.dumps({"words": list(words), "said": str(said)}) + "\n")
+        order = {"words": list(words), "said": str(said), "before": before, "environment": dict(environment or {})}
+        self._server.stdin.write(json.dumps(order) + "\n")
         self._server.stdin.flush()
         return WarmRun(self._server, int(_read(self._server)["pid"]), said)
 
@@ -125,8 +135,10 @@ def _work(main: Any, order: dict[str, Any]) -> None:
     # A shell that starts something in the background lets it ignore Ctrl-C.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.argv = ["sec-rl", *order["words"]]
+    os.environ.update(order["environment"])
     code: object = 0
     try:
+        exec(order["before"], {})
         main()
     except SystemExit as stopped:
         code = stopped.code
