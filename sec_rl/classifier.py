@@ -117,6 +117,8 @@ class Classifier:
         encoded = self._tokenizer.encode_batch(inputs)
         encodings = Encodings([e.ids for e in encoded], [e.type_ids for e in encoded], self._pad_id)
         rows = predict_session(self._session, encodings, batch_size=batch_size)
+        if rows.shape[1] != len(self.label_names):
+            raise InputError(f"model.onnx gives {rows.shape[1]} values per text for {len(self.label_names)} labels.")
         return [self._prediction([float(p) for p in row]) for row in rows]
 
     def _prediction(self, row: list[float]) -> Prediction:

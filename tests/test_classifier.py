@@ -231,3 +231,23 @@ def test_neither_torch_nor_transformers_is_needed(folder: Path) -> None:
         f"print(Classifier({str(folder)!r}).predict(['good'])[0].label)\n"
     )
     assert _run(["-c", script], Path(__file__).parent.parent).strip() == "pos"
+
+
+def test_a_model_that_opens_and_then_fails_is_refused_in_one_line(tmp_path: Path) -> None:
+    from benchmarks.faults.tiny_model import write_tiny_model
+
+    write_tiny_model(tmp_path)
+    path = tmp_path / "model.onnx"
+    sound = path.read_bytes()
+    model = onnx.load_from_string(sound)
+    # The axis that is summed over: of three there are.
+    model.graph.initializer[1].CopyFrom(numpy_helper.from_array(np.array([0]), "tokens"))
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(InputError, match=r"gives \(\d, 2\) values of type float32 for 1 texts"):
+        Classifier(tmp_path).predict(["a good film"])
+    # A table without rows for most tokens.
+    model = onnx.load_from_string(sound)
+    model.graph.initializer[0].CopyFrom(numpy_helper.from_array(np.zeros((1, 2), np.float32), "table"))
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(InputError, match=r"fails on 1 texts: .*Gather"):
+        Classifier(tmp_path).predict(["a good film"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from sec_rl.agents.artefact_latency import MeasuredLatency
 from sec_rl.agents.checkpoint import has_state, load_state, save_state
 from sec_rl.agents.collect import collect
 from sec_rl.agents.run import run
+from sec_rl.agents.sealed import write_sealed
 from sec_rl.backends.bert import BertSession
 from sec_rl.cli import main
 from sec_rl.config import RunConfig
@@ -186,6 +188,33 @@ def test_foreign_folders_are_left_alone(tmp_path: Path, config: RunConfig) -> No
 def test_killed_savers_leave_whole_states(tmp_path: Path) -> None:
     for row in kills(10, tmp_path, seed=1):
         assert (row.lost, row.corrupted, row.problems) == (0, 0, [])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_waits_for_the_end_of_a_save(
+    number: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    came: list[int] = []
+
+    def stop(signalled: int, _frame: object) -> None:
+        came.append(signalled)
+        raise KeyboardInterrupt
+
+    before = signal.signal(number, stop)
+
+    def write_and_ask_to_stop(*args: Any) -> None:
+        signal.raise_signal(number)
+        write_sealed(*args)
+
+    monkeypatch.setattr("sec_rl.agents.checkpoint.write_sealed", write_and_ask_to_stop)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            save_state(tmp_path, 1, {"number": 1})
+        assert signal.getsignal(number) is stop
+    finally:
+        signal.signal(number, before)
+    assert came == [number]
+    assert load_state(tmp_path) == {"number": 1}
 
 
 def test_a_full_disk_keeps_the_old_state_and_is_named(tmp_path: Path) -> None:

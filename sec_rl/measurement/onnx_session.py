@@ -61,6 +61,8 @@ def open_session(path: str | Path, *, threads: int | None = None) -> Any:
     except Exception as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(f"{str(path)!r} cannot be opened as an ONNX model: {reason}") from error
+    if not session.get_outputs():
+        raise InputError(f"{str(path)!r} has no output.")
     bare = [name for name, shape in shapes.items() if not shape]
     if bare:
         raise InputError(f"{str(path)!r} takes or gives single numbers ({bare[0]!r}), not rows.")

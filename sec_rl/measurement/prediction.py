@@ -86,7 +86,7 @@ def predict_session(session: Any, encodings: Encodings, *, batch_size: int = 32)
         (n, classes) in the order of the texts.
 
     Raises:
-        InputError: there are no texts, or the model wants other inputs.
+        InputError: there are no texts, or the model wants other inputs, fails, or gives no row per text.
     """
     if not len(encodings):
         raise InputError("There are no texts to predict.")
@@ -101,11 +101,28 @@ def predict_session(session: Any, encodings: Encodings, *, batch_size: int = 32)
         foreign = sorted(set(wanted) - set(feed))
         if foreign:
             raise InputError(f"The ONNX model wants the input {foreign[0]!r}; known: {', '.join(feed)}.")
-        parts.append(softmax(session.run([output], {name: feed[name] for name in wanted})[0]))
+        parts.append(softmax(_run(session, output, {name: feed[name] for name in wanted}, len(feed["input_ids"]))))
     probabilities = np.concatenate(parts)
     restored = np.empty_like(probabilities)
     restored[order] = probabilities
     return restored
+
+
+def _run(session: Any, output: str, feed: dict[str, Any], n_texts: int) -> Any:
+    """Return an output of the model for a batch, (n_texts, classes).
+
+    Raises:
+        InputError: the model fails on it, or gives something else.
+    """
+    try:
+        rows = np.asarray(session.run([output], feed)[0])
+    # onnxruntime's own exceptions share no base class but Exception.
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"The ONNX model fails on {n_texts} texts: {reason}") from error
+    if rows.ndim != 2 or len(rows) != n_texts or rows.dtype.kind not in "fiu":
+        raise InputError(f"The ONNX model gives {rows.shape} values of type {rows.dtype} for {n_texts} texts.")
+    return rows
 
 
 def predict_onnx(path: Path, encodings: Encodings, *, threads: int, batch_size: int = 32) -> Probabilities:
