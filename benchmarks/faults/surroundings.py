@@ -49,7 +49,7 @@ def other_processors(count: int, folder: Path, seed: int) -> Row:
 def little_memory(count: int, folder: Path, seed: int) -> Row:
     """Run with memory that ends, at sizes from hardly any to nearly enough.
 
-    A run must end with one line that names the setting, and go on to the end where there is memory.
+    A run must end with one line that names the setting or the file, and go on to the end where there is memory.
     """
     config = small_run(folder, seed, width=_WIDTH)
     config = config.model_copy(update={"batch_size": _BATCH, "passes": SEGMENTS * _BATCH})
@@ -64,7 +64,9 @@ def little_memory(count: int, folder: Path, seed: int) -> Row:
         if process.returncode == 0:
             continue
         injected += 1
-        if process.returncode != 2 or "\n" in said or "--batch-size" not in said:
+        # Of a file that cannot be loaded, the error names the file.
+        named = "--batch-size" in said or "Cannot allocate memory" in said
+        if process.returncode != 2 or "\n" in said or not named:
             corrupted += 1
             problems.append(f"{spare >> 20} MB: exit {process.returncode}, {said[-200:]}")
         try:

@@ -653,7 +653,8 @@ def main() -> None:
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
-        _refuse("Memory ran out.")
+        # Where a run had begun to train, it says more.
+        _refuse("Memory ran out. A smaller --encoder takes less of it, and so do lower --batch-size and --max-length.")
 
 
 def _refuse(line: str) -> None:
