@@ -654,7 +654,9 @@ def main() -> None:
         if not is_out_of_memory(error):
             raise
         # Where a run had begun to train, it says more.
-        _refuse("Memory ran out. A smaller --encoder takes less of it, and so do lower --batch-size and --max-length.")
+        _refuse(
+            "Memory ran out. A smaller --encoder takes less of it, and so do lower --batch-size and --max-length."
+        )
 
 
 def _refuse(line: str) -> None:
