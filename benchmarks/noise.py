@@ -28,7 +28,7 @@ from sec_rl.files import append_line
 from sec_rl.measurement.latency import LatencySettings, LatencyStats, LatencyTarget, measure_latencies
 from sec_rl.measurement.ratio import speedup
 
-COMPARISONS, RANKINGS = 100, 20
+COMPARISONS, RANKINGS = 100, 10
 QUICK_COMPARISONS, QUICK_RANKINGS = 3, 1
 # What a comparison's interval promises is 95 of a hundred; chance takes some.
 LEAST_COVERED = 0.9
