@@ -294,8 +294,8 @@ def _write(options: Options, rows: Sequence[Row], left: Sequence[str]) -> int:
         f"{sum(row.lost for row in fuzzed)} readers crashed or hung.",
         "The kills inside and between saves hit a small process that saves states of half a megabyte without end; "
         "they are counted by where they really hit.",
-        "A real run is struck up to ten times and goes on each time; its trajectory, result and files must be those of "
-        "a run that was left alone, bit for bit, times apart."
+        "A real run is struck up to ten times and goes on each time; its trajectory, result and files must be those "
+        "of a run that was left alone, bit for bit, times apart."
         if whole
         else "No whole run was killed for this table: --real-kills and --real-signals do that.",
         "A full disk is a limit on the size of a file, in equal steps from none to nearly all that is to be written. "
