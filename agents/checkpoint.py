@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from sec_rl.agents.sealed import CHECKSUM, Tensors, check_seal, parse_tensors, write_sealed
 from sec_rl.errors import InputError
-from sec_rl.files import read_bytes, uninterrupted
+from sec_rl.files import read_bytes
 
 _KEPT = 2
 _LOG = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ _SUFFIXES = (".json", ".safetensors")
 
 
 def save_state(folder: Path, number: int, state: Mapping[str, Any]) -> None:
-    """Write a state; when it is on disk, older ones than the one before it go. Ctrl-C and SIGTERM wait for that.
+    """Write a state; when it is on disk, older ones than the one before it go.
 
     Args:
         folder: of the states.
@@ -43,13 +43,12 @@ def save_state(folder: Path, number: int, state: Mapping[str, Any]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     tensors, values = split_state(state)
     card, data = _paths(folder, number)
-    with uninterrupted():
-        write_sealed(card, {"values": values}, data, tensors)
-        kept = {path for kept in _numbers(folder)[-_KEPT:] for path in _paths(folder, kept)}
-        # Also what a killed process has left half written.
-        for path in folder.glob("state-*"):
-            if path not in kept:
-                path.unlink(missing_ok=True)
+    write_sealed(card, {"values": values}, data, tensors)
+    kept = {path for kept in _numbers(folder)[-_KEPT:] for path in _paths(folder, kept)}
+    # Also what a killed process has left half written.
+    for path in folder.glob("state-*"):
+        if path not in kept:
+            path.unlink(missing_ok=True)
 
 
 def has_state(folder: Path) -> bool:

@@ -19,14 +19,14 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 
 from sec_rl.errors import InputError
-from sec_rl.files import write_bytes
+from sec_rl.files import uninterrupted, write_bytes
 
 CHECKSUM = "checksum"
 Tensors = dict[str, NDArray[Any]]
 
 
 def write_sealed(card_path: Path, card: Mapping[str, Any], tensors_path: Path, tensors: Mapping[str, Any]) -> None:
-    """Write the pair.
+    """Write the pair; Ctrl-C and SIGTERM wait until both are written.
 
     Args:
         card_path: of the JSON file.
@@ -45,8 +45,10 @@ def write_sealed(card_path: Path, card: Mapping[str, Any], tensors_path: Path, t
     # What comes back from JSON is what is sealed: tuples are lists by then.
     plain = json.loads(json.dumps(card, allow_nan=False))
     sealed = {**plain, CHECKSUM: checksum(plain, data)}
-    write_bytes(tensors_path, data)
-    write_bytes(card_path, (json.dumps(sealed, indent=1, allow_nan=False) + "\n").encode())
+    card_text = (json.dumps(sealed, indent=1, allow_nan=False) + "\n").encode()
+    with uninterrupted():
+        write_bytes(tensors_path, data)
+        write_bytes(card_path, card_text)
 
 
 def parse_tensors(data: bytes, path: Path) -> Tensors:

@@ -22,7 +22,6 @@ from sec_rl.agents.artefact_latency import MeasuredLatency
 from sec_rl.agents.checkpoint import has_state, load_state, save_state
 from sec_rl.agents.collect import collect
 from sec_rl.agents.run import run
-from sec_rl.agents.sealed import write_sealed
 from sec_rl.backends.bert import BertSession
 from sec_rl.cli import main
 from sec_rl.config import RunConfig
@@ -204,9 +203,9 @@ def test_a_signal_waits_for_the_end_of_a_save(
 
     def write_and_ask_to_stop(*args: Any) -> None:
         signal.raise_signal(number)
-        write_sealed(*args)
+        write_bytes(*args)
 
-    monkeypatch.setattr("sec_rl.agents.checkpoint.write_sealed", write_and_ask_to_stop)
+    monkeypatch.setattr("sec_rl.agents.sealed.write_bytes", write_and_ask_to_stop)
     try:
         with pytest.raises(KeyboardInterrupt):
             save_state(tmp_path, 1, {"number": 1})

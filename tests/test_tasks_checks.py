@@ -233,7 +233,7 @@ def test_near_duplicates_are_those_of_comparing_all_with_all(ours: list[str], th
         one, other = words(ours, a), words(theirs, b)
         return bool(one) and 5 * len(one & other) >= 4 * len(one | other)
 
-    found = near_duplicates(split_of(ours), split_of(theirs))
+    (found,) = near_duplicates(split_of(ours), split_of(theirs))
     assert all(similar(a, b) for a, b in found)
     assert [a for a, _ in found] == [a for a in range(len(ours)) if any(similar(a, b) for b in range(len(theirs)))]
 

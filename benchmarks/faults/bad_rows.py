@@ -90,7 +90,8 @@ def plant_leaks(rounds: int, folder: Path, seed: int) -> list[Row]:
         _write(place / "train.jsonl", [*rows, *copies, *near])
         task = load_task(str(place))
         left += len(set(copies) & set(task.train.texts))
-        found = {task.train.texts[ours] for ours, _ in near_duplicates(task.train, task.test)}
+        (pairs,) = near_duplicates(task.train, task.test)
+        found = {task.train.texts[ours] for ours, _ in pairs}
         told = any(f"{len(found)} rows of train nearly repeat" in note for note in task.notes)
         missed += len(set(near) - found) if told else number
     return [

@@ -91,9 +91,9 @@ def _without_leaks(splits: Mapping[str, Split], notes: list[str]) -> dict[str, S
 
 def _note_near_leaks(splits: Mapping[str, Split], notes: list[str]) -> None:
     """Say how many training rows nearly repeat a held-out one; they stay, for a person has to judge them."""
-    train = splits["train"]
-    for split in SPLITS[1:]:
-        pairs = near_duplicates(train, splits[split])
+    train, held_out = splits["train"], SPLITS[1:]
+    found = near_duplicates(train, *(splits[split] for split in held_out))
+    for split, pairs in zip(held_out, found, strict=True):
         if pairs:
             ours, theirs = pairs[0]
             rows = "1 row of train nearly repeats" if len(pairs) == 1 else f"{len(pairs)} rows of train nearly repeat"

@@ -15,8 +15,8 @@ _MOST_COMPARED = 1000
 Words = frozenset[int]
 
 
-def near_duplicates(rows: Split, others: Split) -> list[tuple[int, int]]:
-    """Find the rows that have a near duplicate among others.
+def near_duplicates(rows: Split, *held_out: Split) -> list[list[tuple[int, int]]]:
+    """Find the rows that have a near duplicate in other splits.
 
     Two rows are near duplicates when the Jaccard similarity of their sets of words is at least 0.8; case and
     punctuation do not count, and a pair's texts are kept apart. Such sets share one of their rarest words, so only
@@ -25,12 +25,16 @@ def near_duplicates(rows: Split, others: Split) -> list[tuple[int, int]]:
 
     Args:
         rows: those that are judged.
-        others: those that they may repeat.
+        held_out: those whose rows they may repeat.
 
     Returns:
-        (index of a row, index of the first near duplicate that was found among others), ordered by the former.
+        per split, (index of a row, index of the first near duplicate that was found there), ordered by the former.
     """
-    ours, theirs = _by_rarity(rows, others)
+    ours, *others = _by_rarity(rows, *held_out)
+    return [_near(ours, theirs) for theirs in others]
+
+
+def _near(ours: list[Words], theirs: list[Words]) -> list[tuple[int, int]]:
     holders: defaultdict[int, list[int]] = defaultdict(list)
     for index, words in enumerate(theirs):
         for word in _rarest(words):
