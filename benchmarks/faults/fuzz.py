@@ -29,6 +29,7 @@ _VALUES = st.one_of(_ATOMS, st.lists(_ATOMS, max_size=3), st.dictionaries(st.tex
 
 # Inputs after which what libraries load on first use is there.
 _WARM_UP = 50
+_MOST_FOREIGN = 20
 
 
 @dataclass
@@ -48,6 +49,21 @@ class Counts:
     read: int = 0
     foreign: list[str] = field(default_factory=list)
     peak_growth_bytes: int = 0
+
+    def read_spoilt(self, kind: str, folder: Path, changed: str) -> None:
+        """Read a folder of a kind in which a file was spoilt, and count what came of it."""
+        self.inputs += 1
+        try:
+            KINDS[kind].read(folder)
+            self.read += 1
+        except SecRlError:
+            self.refused += 1
+        except Exception as error:
+            # What this is here to find.
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            said = f"{changed}: {type(error).__name__}: {str(error)[:150]} ({where.name})"
+            if said not in self.foreign and len(self.foreign) < _MOST_FOREIGN:
+                self.foreign.append(said)
 
 
 def fuzz(kind: str, count: int, start: int = 0) -> Counts:
@@ -79,24 +95,13 @@ def fuzz(kind: str, count: int, start: int = 0) -> Counts:
         def spoil(data: st.DataObject) -> None:
             changed = data.draw(st.sampled_from(sorted(sound)))
             (folder / changed).write_bytes(spoilt(data, sound[changed]))
-            counts.inputs += 1
-            if counts.inputs == _WARM_UP:
+            if counts.inputs + 1 == _WARM_UP:
                 counts.peak_growth_bytes = -_peak_bytes()
-            try:
-                KINDS[kind].read(folder)
-                counts.read += 1
-            except SecRlError:
-                counts.refused += 1
-            except Exception as error:
-                # What this is here to find.
-                where = traceback.extract_tb(error.__traceback__)[-1]
-                counts.foreign.append(f"{changed}: {type(error).__name__}: {str(error)[:150]} ({where.name})")
-            finally:
-                (folder / changed).write_bytes(sound[changed])
+            counts.read_spoilt(kind, folder, changed)
+            (folder / changed).write_bytes(sound[changed])
 
         spoil()
         counts.peak_growth_bytes += _peak_bytes() if counts.inputs >= _WARM_UP else 0
-    counts.foreign = sorted(set(counts.foreign))[:20]
     return counts
 
 

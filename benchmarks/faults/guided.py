@@ -12,7 +12,6 @@ import os
 import shutil
 import sys
 import tempfile
-import traceback
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -20,7 +19,6 @@ from pathlib import Path
 import atheris
 
 from benchmarks.faults.samples import BINARY, KINDS
-from sec_rl.errors import SecRlError
 
 with atheris.instrument_imports(include=["sec_rl"]):
     import sec_rl.agents.checkpoint
@@ -34,7 +32,6 @@ with atheris.instrument_imports(include=["sec_rl"]):
 
 from benchmarks.faults.fuzz import Counts
 
-_MOST_FOREIGN = 20
 # Inputs may become this many times as long as the sound file.
 _GROWTH = 4
 
@@ -54,14 +51,13 @@ _ADAPT: dict[str, Callable[[Path], None]] = {"checkpoint, resealed": _reseal}
 
 def main(name: str, count: int, seed: int) -> None:
     """Fuzz one file; ends the process."""
-    of_kind, pattern = BINARY[name]
-    kind, adapt = KINDS[of_kind], _ADAPT.get(name)
-    counts, foreign = Counts(), set()
+    kind, pattern = BINARY[name]
+    adapt, counts = _ADAPT.get(name), Counts()
     with tempfile.TemporaryDirectory() as place:
         folder, corpus = Path(place) / "sample", Path(place) / "corpus"
         folder.mkdir()
         corpus.mkdir()
-        kind.make(folder)
+        KINDS[kind].make(folder)
         path = sorted(folder.glob(pattern))[-1]
         sound = path.read_bytes()
         (corpus / "sound").write_bytes(sound)
@@ -70,18 +66,8 @@ def main(name: str, count: int, seed: int) -> None:
             path.write_bytes(data)
             if adapt is not None:
                 adapt(path)
-            counts.inputs += 1
-            try:
-                kind.read(folder)
-                counts.read += 1
-            except SecRlError:
-                counts.refused += 1
-            except Exception as error:
-                # What this is here to find.
-                where = traceback.extract_tb(error.__traceback__)[-1]
-                foreign.add(f"{path.name}: {type(error).__name__}: {str(error)[:150]} ({where.name})")
+            counts.read_spoilt(kind, folder, path.name)
             if counts.inputs == count:
-                counts.foreign = sorted(foreign)[:_MOST_FOREIGN]
                 print(json.dumps(asdict(counts)), flush=True)
                 # libFuzzer would print more, and nothing after it would run.
                 shutil.rmtree(place)
