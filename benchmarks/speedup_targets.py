@@ -22,7 +22,8 @@ from benchmarks.writing import markdown_table, write_results
 from sec_rl.classifier import read_label_names
 from sec_rl.encoders import resolve_encoder
 from sec_rl.errors import SecRlError
-from sec_rl.measurement.latency import LatencySettings, LatencyTarget
+from sec_rl.measurement.latency import LatencySettings, LatencyStats, LatencyTarget
+from sec_rl.measurement.ratio import speedup
 
 N_TARGETS = 5
 # A target may be passed by this share: what is removed comes in whole structures, and the clock has its own mind.
@@ -85,22 +86,22 @@ def timed(options: Options, names: Sequence[str]) -> Latencies:
 
 def reached(latencies: Latencies, name: str) -> float:
     """Return the median over rounds of the dense fp32 model's time over an artefact's."""
-    dense, ours = (np.array(latencies[each][str(_BATCH)]["block_medians_ms"]) for each in (_FP32, name))
-    return float(np.median(dense / ours))
+    dense, ours = (LatencyStats(**latencies[each][str(_BATCH)]) for each in (_FP32, name))
+    return speedup(dense, ours).value
 
 
 def row(options: Options, task: str, target: float, seed: int, latencies: Latencies) -> dict[str, Any]:
     """Return the figures of one run."""
     name = run_name(task, target, seed)
     result = read_result(options.out / name)
-    speedup, closing = reached(latencies, name), closing_speedup(result)
+    timed_speedup, closing = reached(latencies, name), closing_speedup(result)
     seconds = result["seconds"]
     total = sum(seconds.values())
     return {
         "target": target,
         "seed": seed,
-        "speedup": speedup,
-        "over": speedup / target - 1.0,
+        "speedup": timed_speedup,
+        "over": timed_speedup / target - 1.0,
         "closing_speedup": closing,
         "closing_over": closing / target - 1.0,
         "test_accuracy": 100 * result["test_accuracy"],

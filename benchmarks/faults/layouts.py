@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 import re
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from benchmarks.faults.row import Row
+from benchmarks.faults.samples import spoken
 from sec_rl.agents.network import HIDDEN, Network
 from sec_rl.agents.policy import CARD, Policy, load_policy, save_policy
-from sec_rl.cli import main
 from sec_rl.config import RunConfig
 from sec_rl.envs.observation import OBSERVATION_NAMES
 from sec_rl.errors import InputError
@@ -113,7 +110,7 @@ def misspell_keys(folder: Path) -> Row:
         at = 1 + place % (len(name) - 1)
         wrong = name[:at] + name[at + 1 :]
         path.write_text(f'task = "a"\n{f"[{group}]" if group else ""}\n{wrong} = 1\n', encoding="utf-8")
-        code, said = _spoken(["run", "--config", str(path), "--print-config"])
+        code, said = spoken(["run", "--config", str(path), "--print-config"])
         if code != 2 or said.count("\n") != 1:
             problems.append(f"{group} {wrong}: exit {code}, {said[-200:]}")
         recognised += "--" + key.replace("_", "-") in said
@@ -121,20 +118,6 @@ def misspell_keys(folder: Path) -> Row:
     return Row(
         "misspelt keys in a configuration", len(keys), lost, len(problems), {"recognised": recognised}, problems
     )
-
-
-def _spoken(words: list[str]) -> tuple[object, str]:
-    """Run the command in this process; return its exit code and what it said on standard error."""
-    said, before = io.StringIO(), sys.argv
-    sys.argv = ["sec-rl", *words]
-    try:
-        with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
-            main()
-        return 0, said.getvalue()
-    except SystemExit as stopped:
-        return stopped.code, said.getvalue()
-    finally:
-        sys.argv = before
 
 
 def _keys(values: dict[str, Any], prefix: str = "") -> list[str]:

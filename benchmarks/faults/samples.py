@@ -140,21 +140,29 @@ tasks:
 
 def _read_config(folder: Path) -> object:
     """Read it through the command line, which turns refused settings into one line and exit code 2."""
+    (path,) = folder.glob("config.*")
+    code, said = spoken(["run", "--config", str(path), "--print-config"])
+    if code == 0:
+        return said
+    if code != 2 or said.count("\n") != 1:
+        raise RuntimeError(f"exit {code}: {said[:300]}")
+    raise InputError(said.strip())
+
+
+def spoken(words: list[str]) -> tuple[object, str]:
+    """Run `sec-rl` in this process; return its exit code and what it wrote to standard error."""
     from sec_rl.cli import main
 
-    said, before, out = io.StringIO(), sys.argv, io.StringIO()
-    (path,) = folder.glob("config.*")
-    sys.argv = ["sec-rl", "run", "--config", str(path), "--print-config"]
+    said, before = io.StringIO(), sys.argv
+    sys.argv = ["sec-rl", *words]
     try:
-        with contextlib.redirect_stderr(said), contextlib.redirect_stdout(out):
+        with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
             main()
+        return 0, said.getvalue()
     except SystemExit as stopped:
-        if stopped.code != 2 or said.getvalue().count("\n") != 1:
-            raise RuntimeError(f"exit {stopped.code}: {said.getvalue()[:300]}") from stopped
-        raise InputError(said.getvalue().strip()) from stopped
+        return stopped.code, said.getvalue()
     finally:
         sys.argv = before
-    return out.getvalue()
 
 
 def _make_run(folder: Path) -> None:
