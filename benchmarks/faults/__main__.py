@@ -21,7 +21,9 @@ from pathlib import Path
 from benchmarks.console import exit_with, say, verdict
 from benchmarks.estimates import Criterion, estimate
 from benchmarks.faults.bad_rows import name_bad_rows, plant_leaks
+from benchmarks.faults.clock_jumps import clock_jumps
 from benchmarks.faults.damage import HARMS, damage
+from benchmarks.faults.lanes import lose_workers
 from benchmarks.faults.layouts import change_layouts, misspell_keys
 from benchmarks.faults.payloads import PAYLOADS, judge_payload
 from benchmarks.faults.poisons import POISONS, poison_training
@@ -29,6 +31,8 @@ from benchmarks.faults.row import Row, together
 from benchmarks.faults.samples import BINARY, KINDS
 from benchmarks.faults.saving import full_disks, kills
 from benchmarks.faults.starts import killed_holders, simultaneous_starts
+from benchmarks.faults.strikes import kill_runs, signal_runs
+from benchmarks.faults.surroundings import little_memory, other_processors
 from benchmarks.options import RESULTS, Options
 from benchmarks.writing import markdown_table, write_results
 from sec_rl.errors import MissingDependencyError
@@ -76,7 +80,8 @@ _QUICK = Counts(
     processors=0,
     fuzz=20,
 )
-Part = Callable[[Path], Sequence[Row]]
+# Takes `folder` by name.
+Part = Callable[..., Row | Sequence[Row]]
 
 
 def read_counts(arguments: Sequence[str] | None = None) -> tuple[Counts, argparse.Namespace]:
@@ -102,52 +107,51 @@ def read_counts(arguments: Sequence[str] | None = None) -> tuple[Counts, argpars
 
 
 def parts_of(counts: Counts) -> dict[str, tuple[Part, dict[str, int]]]:
-    """Return the parts by name: what each does, and the settings that it depends on."""
-    seed = counts.seed
+    """Return the parts by name: what each does in a folder, and the settings that it depends on."""
+    seed = {"seed": counts.seed}
+    strikes: dict[str, Part] = {"kills": kill_runs}
+    strikes |= {name: partial(signal_runs, name) for name in ("SIGTERM", "SIGINT")}
+    lost_workers = {"kills": counts.worker_kills, "stops": counts.worker_stops, **seed}
     parts: dict[str, tuple[Part, dict[str, int]]] = {
-        "kills": (lambda folder: kills(counts.kills, folder, seed), {"count": counts.kills, "seed": seed}),
-        "disks": (lambda folder: [full_disks(counts.disks, folder)], {"count": counts.disks}),
-        "starts": (lambda folder: [simultaneous_starts(counts.starts, folder)], {"count": counts.starts}),
-        "holders": (lambda folder: [killed_holders(counts.starts, folder)], {"count": counts.starts}),
+        "kills": _part(kills, count=counts.kills, **seed),
+        "disks": _part(full_disks, count=counts.disks),
+        "starts": (partial(simultaneous_starts, counts.starts), {"count": counts.starts}),
+        "holders": _part(killed_holders, count=counts.starts),
         "payloads": (_payloads, {"count": len(PAYLOADS)}),
-        "bad rows": (lambda folder: [name_bad_rows(folder)], {}),
-        "leaks": (lambda folder: plant_leaks(counts.leaks, folder, seed), {"count": counts.leaks, "seed": seed}),
-        "misspelt keys": (lambda folder: [misspell_keys(folder)], {}),
-        "layouts": (lambda folder: [change_layouts(folder)], {}),
+        "bad rows": _part(name_bad_rows),
+        "leaks": (partial(plant_leaks, counts.leaks, seed=counts.seed), {"count": counts.leaks, **seed}),
+        "misspelt keys": _part(misspell_keys),
+        "layouts": _part(change_layouts),
+        "workers": (lambda folder: lose_workers(**lost_workers), lost_workers),
     }
-    lost_workers = {"kills": counts.worker_kills, "stops": counts.worker_stops, "seed": seed}
-    parts["workers"] = partial(_lost_workers, settings=lost_workers), lost_workers
     for name in POISONS:
-        poisons = {"count": counts.poisons // len(POISONS), "seed": seed}
-        parts[f"poison, {name}"] = partial(_poisoned, name, settings=poisons), poisons
+        parts[f"poison, {name}"] = _part(partial(poison_training, name), count=counts.poisons // len(POISONS), **seed)
     # As many flips as asked for, a fifth of that of the others.
     for name in HARMS:
         count = counts.damages if name == "one bit flipped" else counts.damages // 5
-
-        def harm(folder: Path, name: str = name, count: int = count) -> Sequence[Row]:
-            return [damage(name, count, folder, seed)]
-
-        parts[f"damage, {name}"] = harm, {"count": count, "seed": seed}
+        parts[f"damage, {name}"] = _part(partial(damage, name), count=count, **seed)
+    batched: dict[str, tuple[Part, int, int]] = {}
     for kind in KINDS:
-        for number, settings in enumerate(_batches(int(counts.fuzz * _SLOW.get(kind, 1.0)), _FUZZ_BATCH, seed)):
-            parts[f"fuzz, {kind}, {number}"] = partial(_fuzzed, kind, batch=settings), settings
+        batched[f"fuzz, {kind}"] = partial(_fuzzed, kind), int(counts.fuzz * _SLOW.get(kind, 1.0)), _FUZZ_BATCH
     for name in BINARY:
-        for number, settings in enumerate(_batches(counts.guided, _FUZZ_BATCH, seed)):
-            parts[f"guided, {name}, {number}"] = partial(_guided, name, batch=settings), settings
-    for number, settings in enumerate(_batches(counts.real_kills, _STRIKE_BATCH, seed)):
-        parts[f"real kills, {number}"] = partial(_real_kills, batch=settings), settings
-    for name in ("SIGTERM", "SIGINT"):
-        for number, settings in enumerate(_batches(counts.real_signals, _STRIKE_BATCH, seed)):
-            parts[f"real {name}, {number}"] = partial(_real_signals, name, batch=settings), settings
-    for number, settings in enumerate(_batches(counts.jumps, _JUMP_BATCH, seed)):
-        parts[f"clock jumps, {number}"] = partial(_clock_jumps, batch=settings), settings
+        batched[f"guided, {name}"] = partial(_guided, name), counts.guided, _FUZZ_BATCH
+    for name, strike in strikes.items():
+        whole = counts.real_kills if name == "kills" else counts.real_signals
+        batched[f"real {name}"] = strike, whole, _STRIKE_BATCH
+    batched["clock jumps"] = clock_jumps, counts.jumps, _JUMP_BATCH
+    for name, (work, whole, most) in batched.items():
+        for number, settings in enumerate(_batches(whole, most, counts.seed)):
+            parts[f"{name}, {number}"] = _part(work, **settings)
     if counts.little_memory:
-        little = {"count": counts.little_memory, "seed": seed}
-        parts["little memory"] = partial(_little_memory, settings=little), little
+        parts["little memory"] = _part(little_memory, count=counts.little_memory, **seed)
     if counts.processors:
-        runs = {"count": counts.processors, "seed": seed}
-        parts["processors"] = partial(_other_processors, settings=runs), runs
+        parts["processors"] = _part(other_processors, count=counts.processors, **seed)
     return parts
+
+
+def _part(work: Part, **settings: int) -> tuple[Part, dict[str, int]]:
+    """Return what does a part, and the settings it does it with; the folder comes later, by name."""
+    return partial(work, **settings), settings
 
 
 def _batches(count: int, most: int, seed: int) -> Iterator[dict[str, int]]:
@@ -156,69 +160,32 @@ def _batches(count: int, most: int, seed: int) -> Iterator[dict[str, int]]:
         yield {"count": min(most, count - first), "seed": seed + number}
 
 
-def _real_kills(folder: Path, *, batch: dict[str, int]) -> Sequence[Row]:
-    from benchmarks.faults.strikes import kill_runs
-
-    return kill_runs(batch["count"], folder, batch["seed"])
-
-
-def _real_signals(name: str, folder: Path, *, batch: dict[str, int]) -> Sequence[Row]:
-    from benchmarks.faults.strikes import signal_runs
-
-    return [signal_runs(name, batch["count"], folder, batch["seed"])]
-
-
-def _clock_jumps(folder: Path, *, batch: dict[str, int]) -> Sequence[Row]:
-    from benchmarks.faults.clock_jumps import clock_jumps
-
-    return [clock_jumps(batch["count"], folder, batch["seed"])]
-
-
-def _lost_workers(_folder: Path, *, settings: dict[str, int]) -> Sequence[Row]:
-    from benchmarks.faults.lanes import lose_workers
-
-    return lose_workers(**settings)
-
-
-def _poisoned(name: str, folder: Path, *, settings: dict[str, int]) -> Sequence[Row]:
-    return [poison_training(name, settings["count"], folder, settings["seed"])]
-
-
-def _little_memory(folder: Path, *, settings: dict[str, int]) -> Sequence[Row]:
-    from benchmarks.faults.surroundings import little_memory
-
-    return [little_memory(settings["count"], folder, settings["seed"])]
-
-
-def _other_processors(folder: Path, *, settings: dict[str, int]) -> Sequence[Row]:
-    from benchmarks.faults.surroundings import other_processors
-
-    return [other_processors(settings["count"], folder, settings["seed"])]
-
-
-def _payloads(_folder: Path) -> Sequence[Row]:
+def _payloads(*, folder: Path) -> Row:
+    del folder  # a payload gets one that is gone afterwards
     problems = []
     for name in PAYLOADS:
         with tempfile.TemporaryDirectory() as place:
             fault = judge_payload(name, Path(place))
         if fault is not None:
             problems.append(f"{name}: {fault}.")
-    return [Row("hostile folders", len(PAYLOADS), 0, len(problems), problems=problems)]
+    return Row("hostile folders", len(PAYLOADS), 0, len(problems), problems=problems)
 
 
-def _fuzzed(kind: str, _folder: Path, *, batch: dict[str, int]) -> Sequence[Row]:
-    return [_counted(f"fuzzed: {kind}", "fuzz", kind, batch)]
+def _fuzzed(kind: str, *, folder: Path, count: int, seed: int) -> Row:
+    del folder  # its process has one of its own
+    return _counted(f"fuzzed: {kind}", "fuzz", kind, count, seed)
 
 
-def _guided(name: str, _folder: Path, *, batch: dict[str, int]) -> Sequence[Row]:
+def _guided(name: str, *, folder: Path, count: int, seed: int) -> Row:
+    del folder  # likewise
     if importlib.util.find_spec("atheris") is None:
         raise MissingDependencyError("--guided needs atheris: pip install 'sec-rl[fuzz]'")
-    return [_counted(f"fuzzed, guided by coverage: {name}", "guided", name, batch)]
+    return _counted(f"fuzzed, guided by coverage: {name}", "guided", name, count, seed)
 
 
-def _counted(fault: str, module: str, name: str, batch: dict[str, int]) -> Row:
+def _counted(fault: str, module: str, name: str, count: int, seed: int) -> Row:
     """Fuzz in a process of its own; one that dies is a fault, too."""
-    words = [sys.executable, "-m", f"benchmarks.faults.{module}", name, str(batch["count"]), str(batch["seed"])]
+    words = [sys.executable, "-m", f"benchmarks.faults.{module}", name, str(count), str(seed)]
     try:
         ended = subprocess.run(words, capture_output=True, text=True, check=False, timeout=_FUZZ_SECONDS)
     except subprocess.TimeoutExpired:
@@ -251,7 +218,8 @@ def main() -> int:
             # A folder of its own: another process may do another part.
             folder = out / "work" / slug
             folder.mkdir(parents=True, exist_ok=True)
-            made = [asdict(row) for row in work(folder)]
+            found_rows = work(folder=folder)
+            made = [asdict(row) for row in ([found_rows] if isinstance(found_rows, Row) else found_rows)]
             shutil.rmtree(folder)
             content = {"settings": settings, "rows": made}
             kept.parent.mkdir(parents=True, exist_ok=True)
