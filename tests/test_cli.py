@@ -260,6 +260,7 @@ def test_version_names_what_decides_figures(call: Call) -> None:
     assert "usable cores" in printed
 
 
+@pytest.mark.clock
 def test_help_is_quick() -> None:
     """Seconds of processor time, the best of two: under half a second, and up to twice that on a busy machine."""
     code = "import sys\nfrom sec_rl.cli import main\nsys.argv = ['sec-rl', *sys.argv[1:]]\nmain()"

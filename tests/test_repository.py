@@ -110,6 +110,7 @@ def test_wheel_holds_every_module_and_works_alone(tmp_path: Path) -> None:
     assert Path(child.stdout.strip()).is_relative_to(tmp_path / "site")
 
 
+@pytest.mark.clock
 def test_import_is_light() -> None:
     code = (
         "import sys, time; start = time.perf_counter(); import sec_rl; took = time.perf_counter() - start\n"

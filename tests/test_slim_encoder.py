@@ -159,6 +159,7 @@ def test_pruned_artefact_is_smaller_on_disk() -> None:
     assert sizes["pruned", True] < sizes["pruned", False]
 
 
+@pytest.mark.clock
 def test_pruned_artefact_is_faster(tmp_path: Path) -> None:
     """By the clock, against the dense model in the same int8 format: a quarter of the work in half the time."""
     torch.manual_seed(0)
