@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from sec_rl.agents.controllers import Controller, ScheduleController
+from sec_rl.agents.label_limit import LabelLimit
 from sec_rl.agents.policy import load_policy
 from sec_rl.agents.schedules import Schedule
 from sec_rl.agents.shipped import shipped_policy
@@ -37,7 +38,8 @@ def configured_controller(config: RunConfig) -> tuple[Controller, Ratios]:
         InputError: there is no such policy, or the schedule takes none.
     """
     if config.schedule == "policy":
-        return load_policy(shipped_policy() if config.policy is None else config.policy), INITIAL
+        policy = load_policy(shipped_policy() if config.policy is None else config.policy)
+        return (policy if config.data_ratio == 1.0 else LabelLimit(policy, config.data_ratio)), INITIAL
     if config.policy is not None:
         raise InputError(f"The schedule {config.schedule!r} takes no policy; give --schedule policy or use replay.")
     schedule = Schedule(config.schedule, config.data_ratio, config.compression_ratio, config.seed, config.n_segments)

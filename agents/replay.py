@@ -19,6 +19,7 @@ def replay(
     target_speedup: float | None = None,
     target_size_ratio: float | None = None,
     max_accuracy_drop: float | None = None,
+    data_ratio: float = 1.0,
     text: str | None = None,
     text_pair: str | None = None,
     label: str | None = None,
@@ -41,6 +42,7 @@ def replay(
         target_speedup: dense fp32 latency over the model's to reach at batch 32, at least 1; None: no target.
         target_size_ratio: bytes of the model over those of the dense fp32 model to reach, in (0, 1]; None: no target.
         max_accuracy_drop: points of accuracy, in [0, 100], that may be lost against dense; None: no limit.
+        data_ratio: share of the pool's labels, in (0, 1], that may be bought at most.
         text: column of the texts; None: `text`, or what is told by its name.
         text_pair: column of the second texts of pairs; None: `text_pair`, or told with `text`.
         label: column of the labels; None: `label`, or what is told by its name.
@@ -74,6 +76,7 @@ def replay(
         target_speedup=target_speedup,
         target_size_ratio=target_size_ratio,
         max_accuracy_drop=max_accuracy_drop,
+        data_ratio=data_ratio,
         text=text,
         text_pair=text_pair,
         label=label,

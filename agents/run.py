@@ -236,7 +236,8 @@ def _open(
         about = {name: saved[name] for name in _ABOUT}
     accuracy = metrics.validation_accuracy if reference is None else reference["validation_accuracy"]
     opened = OpenedSession(session, metrics, accuracy, about["format_speedup"])
-    limits = Limits(data_min=min(Limits().data_min, initial.data))
+    lowest = min(Limits().data_min, initial.data, config.data_ratio)
+    limits = Limits(data_min=lowest, data_max=config.data_ratio)
     if saved is None:
         check_reach(opened, config.preference, limits.compression_max)
         about["opening_seconds"] = time.perf_counter() - started

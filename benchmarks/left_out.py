@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -89,6 +89,19 @@ def do(job: Job, prepared: Mapping[str, Prepared], passes: int, out: Path, threa
         "rollbacks": played.rollbacks,
     }
     write_atomically(folder / "figures.json", json.dumps(figures))
+
+
+def play_all(options: Options, prepared: Mapping[str, Prepared], wanted: Iterable[Play]) -> None:
+    """Do the runs that are not done yet."""
+    missing = [play for play in wanted if not (options.out / play.name / "figures.json").is_file()]
+    work = partial(
+        do,
+        prepared=prepared,
+        passes=options.passes or PASSES,
+        out=options.out,
+        threads=options.threads_per_run,
+    )
+    do_all(options.crew, work, [Job(play.name, play.seed, play) for play in missing], say)
 
 
 def row(
@@ -189,15 +202,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     traces = shipped_traces()
     measure_table(options.encoder, options.out / "latency_table.json")
     prepared = {task: prepare(task, traces, options, say) for task in options.tasks}
-    missing = [play for play in plays(options) if not (options.out / play.name / "figures.json").is_file()]
-    work = partial(
-        do,
-        prepared=prepared,
-        passes=options.passes or PASSES,
-        out=options.out,
-        threads=options.threads_per_run,
-    )
-    do_all(options.crew, work, [Job(play.name, play.seed, play) for play in missing], say)
+    play_all(options, prepared, plays(options))
     rows, spread = rows_of(options)
     criteria = judge(rows)
     notes = [

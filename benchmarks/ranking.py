@@ -1,7 +1,8 @@
 """How well the simulator ranks controllers, beside how well real training ranks them itself.
 
-It trains nothing: the real side is what `benchmarks.left_out` ran. Each of its controllers runs in the simulator that
-was fitted without the task's family, told what dense training of the task is like, and the rankings are compared.
+The real side is what `benchmarks.left_out` found; dense runs alone are trained again where that benchmark's are gone.
+Each of its controllers runs in the simulator that was fitted without the task's family, told what dense training of
+the task is like, and the rankings are compared.
 Real runs differ by seed, too. Where one seed ranks controllers otherwise than the next, no simulator can agree with
 both; that bound is reported beside the agreement (attenuation, Spearman 1904).
 """
@@ -22,22 +23,23 @@ from scipy.stats import spearmanr
 
 from benchmarks.console import exit_with, say, verdict
 from benchmarks.estimates import Criterion, estimate
-from benchmarks.left_out import N_SEGMENTS, POOL_SIZE, PREFERENCES, PREFERRING, SCHEDULES
+from benchmarks.left_out import N_SEGMENTS, POOL_SIZE, PREFERENCES, PREFERRING, SCHEDULES, play_all, plays
 from benchmarks.options import Options, parse_options
-from benchmarks.prepared import prepare
+from benchmarks.prepared import Prepared, prepare
 from benchmarks.worlds import ACCURACY, UTILITY, World
 from benchmarks.writing import markdown_table, write_results
+from sec_rl.agents.collect import measure_table
 from sec_rl.agents.controllers import Controller
 from sec_rl.agents.evaluate import play
 from sec_rl.agents.lanes import EachLane, LaneController, OneByOne
 from sec_rl.agents.recorded_tasks import recorded_tasks
 from sec_rl.agents.shipped import shipped_traces
 from sec_rl.backends.simulator.model import load_simulator
-from sec_rl.errors import InputError, RunFolderError
+from sec_rl.errors import RunFolderError
 from sec_rl.tasks import load_task
 
-# Simulated runs per controller and preference.
-COPIES = 256
+# Simulated runs per controller and preference: what is left to chance is less than what sets controllers apart.
+COPIES = 1024
 # What a simulator has to reach to choose between controllers.
 LEAST_CORRELATION, MOST_ERROR_POINTS = 0.8, 2.5
 
@@ -114,11 +116,10 @@ def simulated_values(world: World, controllers: Mapping[str, LaneController]) ->
     return found
 
 
-def compare(options: Options, task: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def compare(options: Options, task: str, prepared: Prepared, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return how the two rankings of a task agree."""
     pairs, real = real_values(rows, task, "utility")
     _, accuracy = real_values(rows, task, "test_accuracy")
-    prepared = prepare(task, shipped_traces(), options, say)
     controllers = {name: _in_lanes(prepared.controller(name, N_SEGMENTS)[0]) for name in (*PREFERRING, *SCHEDULES)}
     found = simulated_values(world_of(options, task, prepared.folder / "simulator"), controllers)
     simulated = np.array([found[pair] for pair in pairs])
@@ -153,7 +154,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not source.is_file():
         raise RunFolderError(f"{str(source)!r} is missing; run benchmarks.left_out first.")
     rows = [r for r in json.loads(source.read_text(encoding="utf-8"))["rows"] if r["seed"] in options.seeds]
-    found = [compare(options, task, rows) for task in options.tasks]
+    measure_table(options.encoder, options.out / "latency_table.json")
+    prepared = {task: prepare(task, shipped_traces(), options, say) for task in options.tasks}
+    play_all(options, prepared, (each for each in plays(options) if each.controller == "dense"))
+    found = [compare(options, task, prepared[task], rows) for task in options.tasks]
     table = markdown_table(
         ["task", *COLUMNS.values()], [[r["task"], *(_cell(r[key]) for key in COLUMNS)] for r in found]
     )
@@ -200,10 +204,6 @@ def _dense_table(options: Options, task: str) -> pd.DataFrame:
     lines = []
     for seed in options.seeds:
         path = options.out / task / f"dense-balanced-seed{seed}" / "figures.json"
-        if not path.is_file():
-            raise InputError(
-                f"{str(path)!r} is missing; run benchmarks.left_out first, with the same --out and --seeds."
-            )
         figures = json.loads(path.read_text(encoding="utf-8"))
         episode = {
             "episode": path.parent.name,

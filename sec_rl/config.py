@@ -55,7 +55,7 @@ class RunConfig(BaseModel):
         schedule: what drives the run.
         policy: folder of the policy that drives it, with the schedule `policy` only; None: the shipped one.
         preference: weights and targets; a policy trades them off, and targets bound every schedule's compression.
-        data_ratio: share of the pool's labels the schedule ends at, in (0, 1].
+        data_ratio: share of the pool's labels the schedule ends at, in (0, 1]; a policy buys no more than that.
         compression_ratio: share of the prunable cost the schedule ends without, in [0, 0.95].
         passes: budget of example passes; None: three epochs of the pool, between 3,200 and 24,000.
         n_segments: segments the budget is cut into.

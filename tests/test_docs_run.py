@@ -48,7 +48,7 @@ NOT_EXECUTED = {
     "python -m benchmarks.controlled_run": "an hour; reads the reader's tasks",
     "python -m benchmarks.same_accuracy": "an hour; reads the runs of controlled_run",
     "python -m benchmarks.left_out": "a day; reads the reader's tasks",
-    "python -m benchmarks.ranking": "reads the runs of left_out",
+    "python -m benchmarks.ranking": "minutes: policies and dense runs of three tasks",
     "python -m benchmarks.speedup_targets": "an hour; reads the reader's tasks",
     "python -m benchmarks.paper_tables": "hours; test_paper_tables.py makes the tables of runs that are made up",
     "python -m benchmarks.controllers": "minutes at the least; test_controllers_benchmark.py plays small worlds",

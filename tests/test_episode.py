@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from sec_rl.agents.controllers import ScheduleController
 from sec_rl.agents.episode import run_episode, trajectory_line
-from sec_rl.agents.schedules import Schedule
+from sec_rl.agents.label_limit import LabelLimit
+from sec_rl.agents.schedules import Schedule, share_bought
 from sec_rl.envs.action import ACTION_SCALE, LANDING, Limits
-from sec_rl.envs.drive import Drive, Step
+from sec_rl.envs.drive import INITIAL, Drive, Step
 from sec_rl.envs.observation import OBSERVATION_NAMES, read
 from sec_rl.envs.session import OpenedSession
 from sec_rl.envs.utility import utility
@@ -124,6 +125,27 @@ def test_schedules_arrive_where_they_should(name: str, n_segments: int) -> None:
             # The environment keeps the end for recovery. A random schedule would go on; the others are there.
             assert asked.compression <= session.asked[segment - 1].compression + 2e-3
             assert name == "random" or asked.compression == pytest.approx(wanted.compression, abs=5e-3)
+
+
+@given(st.floats(0.06, 1.0), st.integers(4, 24), st.sampled_from([1.0, 0.37]))
+def test_a_limit_on_labels_is_kept_while_it_grows(most: float, n_segments: int, grain: float) -> None:
+    """Who wants everything at once gets what may be bought by now, and all of the limit in the end."""
+    session = FakeSession(n_segments)
+    drive(session, LabelLimit(Constant(grain, 0.1), most), INITIAL)
+    asked = np.array([ratios.data for ratios in session.asked])
+    allowed = most * share_bought(np.arange(n_segments) / n_segments)
+    assert (asked <= np.maximum(allowed, Limits().data_min) + 2e-3).all()
+    assert (np.diff(asked) >= -2e-3).all()
+    reachable = INITIAL.data + grain * ACTION_SCALE[0] * n_segments
+    assert asked[-1] == pytest.approx(min(most, reachable), abs=2e-3)
+    assert session.asked[-1].compression > 0.0
+
+
+def test_a_limit_on_labels_leaves_what_lies_below_it_alone() -> None:
+    free, limited = FakeSession(8), FakeSession(8)
+    drive(free, Constant(-0.3, 0.2), INITIAL)
+    drive(limited, LabelLimit(Constant(-0.3, 0.2), 0.9), INITIAL)
+    assert free.asked == limited.asked
 
 
 def test_an_action_starts_from_what_was_reached() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks.faults.runs import small_run
 from sec_rl.agents.measure import measure
 from sec_rl.agents.run import run
 from sec_rl.backends.bert import BertSession
@@ -162,6 +163,16 @@ def test_a_result_is_measured_again_with_the_machine_it_was_measured_on(
         assert again["latency_settings"][key] == json.loads(json.dumps(result["latency_settings"]))[key]
     assert again["latency_ms"]["batch32"]["p50"] < again["dense"]["latency_ms"]["batch32"]["p50"]
     assert read_result(folder) == json.loads(json.dumps(result))
+
+
+def test_a_policy_buys_no_more_than_it_may(tmp_path: Path) -> None:
+    """The shipped one buys nearly every label where it may; under a limit it comes close to that, and not at once."""
+    config = small_run(tmp_path, seed=0).model_copy(update={"schedule": "policy", "data_ratio": 0.4})
+    result = run(config, tmp_path / "run")
+    lines = [json.loads(line) for line in (tmp_path / "run" / "trajectory.jsonl").read_text().splitlines()]
+    bought = [line["metrics"]["label_fraction"] for line in lines]
+    assert 0.3 < max(bought) == result["label_fraction"] <= 0.4
+    assert bought[1] < 0.2
 
 
 def test_finished_run_is_not_overwritten(finished: tuple[Path, dict[str, Any]]) -> None:

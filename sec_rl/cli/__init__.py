@@ -103,6 +103,7 @@ def replay(
     target_speedup: Annotated[float | None, Parameter(group=WISHES)] = None,
     target_size_ratio: Annotated[float | None, Parameter(group=WISHES)] = None,
     max_accuracy_drop: Annotated[float | None, Parameter(group=WISHES)] = None,
+    data_ratio: Annotated[float, Parameter(group=WISHES)] = 1.0,
     text: Annotated[str | None, Parameter(group=TASK)] = None,
     text_pair: Annotated[str | None, Parameter(group=TASK)] = None,
     label: Annotated[str | None, Parameter(group=TASK)] = None,
@@ -141,6 +142,8 @@ def replay(
         Bytes of the model over those of the dense fp32 model to reach, such as 0.1.
     max_accuracy_drop
         Points of accuracy that may be lost against the dense model.
+    data_ratio
+        Most labels to buy, as a share of the pool, such as 0.5; which ones, active learning chooses as the run goes.
     text
         Column of the texts; by default `text`, or what is told by its name.
     text_pair
@@ -179,6 +182,7 @@ def replay(
         target_speedup=target_speedup,
         target_size_ratio=target_size_ratio,
         max_accuracy_drop=max_accuracy_drop,
+        data_ratio=data_ratio,
         text=text,
         text_pair=text_pair,
         label=label,
