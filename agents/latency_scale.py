@@ -8,7 +8,7 @@ from pathlib import Path
 from sec_rl.backends.encoder_session import EncoderSession
 from sec_rl.compression.export import build_onnx
 from sec_rl.measurement.latency import LatencySettings, LatencyTarget, measure_latencies
-from sec_rl.measurement.ratio import speedup
+from sec_rl.measurement.ratio import QuietTimes, speedup
 
 # Shares of a run after which the machine is timed again, where there is a target. Before most structures go; and when
 # they have gone, just before `sec_rl.envs.action.LANDING`: the first time, what is timed is the structure that the
@@ -23,24 +23,25 @@ _TURN_SECONDS, _WARMUP, _LEAST_CALLS = 0.25, 2, 3
 
 def scale_latency(
     session: EncoderSession, source: str, *, threads: int, length: int, rounds: int, ratio: float = _PROBED_RATIO
-) -> float:
-    """Fit the session's table to two whole int8 models, and return the speed-up of int8 over fp32.
+) -> QuietTimes:
+    """Fit the session's table to two whole int8 models, and return what the dense model takes in fp32 and in int8.
 
     Blocks are timed one by one; a whole model adds its embeddings, its head and the passage from block to block.
     Those are fitted as `fixed + scale x blocks` to the dense model and to one with a part of it removed, timed in
-    turn with the dense fp32 model in eager PyTorch. Times of one round stand side by side, and only their ratios
-    count: a machine that slows down changes them less than the times.
+    turn with the dense fp32 model in eager PyTorch. Times of one round stand side by side, and only the ratio of the
+    two int8 models counts: a machine that slows down changes it less than the times. It slows fp32 less than int8, so
+    what is returned is of its quiet moments.
 
     Args:
         session: its structure stays as it is.
         source: folder or hub id of the dense fp32 encoder.
         threads: of torch and onnxruntime.
         length: tokens per text.
-        rounds: turns of each model; up to twice as many while the spread is high.
+        rounds: turns of each model.
         ratio: compression ratio of the second model; at least 0.3 is removed of it.
 
     Returns:
-        dense fp32 latency over dense int8 latency at batch 32.
+        of batches of 32.
     """
     shapes = {"dense": session.pruning.dense_shape, "probe": session.pruning.shape_at(max(ratio, _LEAST_PROBED))}
     with tempfile.TemporaryDirectory(prefix="sec-rl-scale-") as folder:
@@ -55,7 +56,7 @@ def scale_latency(
             threads=threads,
             sequence_length=length,
             rounds=rounds,
-            max_rounds=2 * rounds,
+            max_rounds=rounds,
             block_seconds=_TURN_SECONDS,
             warmup=_WARMUP,
             least_calls=_LEAST_CALLS,
@@ -63,4 +64,4 @@ def scale_latency(
         stats = {name: by_batch[_BATCH] for name, by_batch in measure_latencies(targets, settings).items()}
     dense_ms = stats["dense"].p50_ms
     session.pruning.fit_table(dense_ms, shapes["probe"], dense_ms / speedup(stats["dense"], stats["probe"]).value)
-    return speedup(stats["fp32"], stats["dense"]).value
+    return QuietTimes(stats["fp32"].p05_ms, stats["dense"].p05_ms)

@@ -15,7 +15,7 @@ from sec_rl.agents.episode import run_episode, trajectory_line
 from sec_rl.agents.latency_scale import TIMED_AGAIN_AT, scale_latency
 from sec_rl.agents.reference import check_passes, dense_side, read_reference
 from sec_rl.agents.run_state import CHECKPOINTS, Saver, check_config, drop_states, how_to_go_on, saved_state
-from sec_rl.agents.targets_report import aimed, check_reach, targets_report
+from sec_rl.agents.targets_report import aimed, check_reach, quiet_notes, targets_report
 from sec_rl.backends.bert import BertSession
 from sec_rl.classifier import read_label_names
 from sec_rl.compression.cost_table import CostTable
@@ -28,6 +28,7 @@ from sec_rl.files import append_line
 from sec_rl.launched import launched
 from sec_rl.measurement.latency import LatencySettings
 from sec_rl.measurement.machine import describe_machine
+from sec_rl.measurement.ratio import QuietTimes
 from sec_rl.report.model_card import write_model_card
 from sec_rl.report.run_page import REPORT, write_report
 from sec_rl.run_folder import (
@@ -46,7 +47,7 @@ from sec_rl.training.replicas import Replicas
 from sec_rl.values import Metrics, Preference
 
 # What a state holds besides session and drive.
-_ABOUT = ("table", "format_speedup", "opening_seconds", "validated_seconds", "timing_seconds")
+_ABOUT = ("table", "quiet_ms", "opening_seconds", "validated_seconds", "timing_seconds")
 
 
 @dataclass(frozen=True)
@@ -227,15 +228,17 @@ def _open(
     if saved is None:
         about: dict[str, Any] = {
             "table": session.pruning.table.to_dict(),
-            "format_speedup": 1.0,
+            "quiet_ms": None,
             "timing_seconds": 0.0,
         }
         if wanted.target_speedup is not None:
-            about["format_speedup"] = _scaled(session, config, rounds=max(1, config.latency_rounds // 2))
+            about["quiet_ms"] = asdict(_scaled(session, config, rounds=max(1, config.latency_rounds // 2)))
     else:
         about = {name: saved[name] for name in _ABOUT}
     accuracy = metrics.validation_accuracy if reference is None else reference["validation_accuracy"]
-    opened = OpenedSession(session, metrics, accuracy, about["format_speedup"])
+    # Without a target for speed nobody needs to know what the format alone gives.
+    gain = 1.0 if about["quiet_ms"] is None else QuietTimes(**about["quiet_ms"]).speedup
+    opened = OpenedSession(session, metrics, accuracy, gain)
     lowest = min(Limits().data_min, initial.data, config.data_ratio)
     limits = Limits(data_min=lowest, data_max=config.data_ratio)
     if saved is None:
@@ -259,27 +262,29 @@ def _time_again(opened: _OpenRun, step: Step) -> None:
     started = time.perf_counter()
     goal = opened.drive.goal()
     assert goal is not None  # a speed-up is asked for
-    found = _scaled(opened.session, opened.config, rounds=opened.config.latency_rounds, ratio=goal)
-    opened.drive.time_again(found)
-    opened.about["format_speedup"] = found
+    now = _scaled(opened.session, opened.config, rounds=opened.config.latency_rounds, ratio=goal)
+    # The machine may have had no quiet moment just now, and one before.
+    quiet = now.least(QuietTimes(**opened.about["quiet_ms"]))
+    opened.drive.time_again(quiet.speedup)
+    opened.about["quiet_ms"] = asdict(quiet)
     opened.about["timing_seconds"] += time.perf_counter() - started
 
 
-def _scaled(session: BertSession, config: RunConfig, **how: Any) -> float:
-    """Return what the int8 format alone gives, and leave the table fitted: in the first process by the clock."""
+def _scaled(session: BertSession, config: RunConfig, **how: Any) -> QuietTimes:
+    """Return what the dense model takes in both formats, and leave the table fitted; the first process measures."""
 
-    def measure() -> tuple[float, CostTable]:
-        speedup = scale_latency(
+    def measure() -> tuple[QuietTimes, CostTable]:
+        times = scale_latency(
             session,
             session.source,
             threads=session.threads,
             length=config.latency_sequence_length,
             **how,
         )
-        return speedup, session.pruning.table
+        return times, session.pruning.table
 
-    speedup, session.pruning.table = session.replicas.from_first(measure)
-    return speedup
+    times, session.pruning.table = session.replicas.from_first(measure)
+    return times
 
 
 def _restore(opened: _OpenRun, saved: dict[str, Any], folder: Path, resolved: dict[str, Any]) -> None:
@@ -374,6 +379,7 @@ def _close(opened: _OpenRun, folder: Path, seconds: dict[str, float]) -> dict[st
         "seconds": seconds | {"closing": closing_seconds},
         "dense": dense_side(session, reference, clock.dense),
     }
+    result["notes"] += quiet_notes(config.preference, result)
     result["targets"] = targets_report(
         config.preference,
         result,

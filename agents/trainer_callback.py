@@ -285,6 +285,7 @@ class SynergyCallback(TrainerCallback):  # type: ignore[misc]
             return 1.0
         with tempfile.TemporaryDirectory(prefix="sec-rl-dense-") as folder:
             save_weights(session.model, Path(folder))
-            return scale_latency(
+            times = scale_latency(
                 session, folder, threads=torch.get_num_threads(), length=self._length, rounds=LATENCY_ROUNDS
             )
+        return times.speedup

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sec_rl.agents.targets_report import SPEEDUP_MARGIN, aimed, check_reach, targets_report
+from sec_rl.agents.targets_report import SPEEDUP_MARGIN, aimed, check_reach, quiet_notes, targets_report
 from sec_rl.envs.action import ACTION_SCALE, LANDING, Limits, levers_from
 from sec_rl.envs.drive import Drive, collapsed
 from sec_rl.envs.session import OpenedSession
@@ -169,13 +170,22 @@ def test_wide_actions_set_levers() -> None:
 def test_report_compares_what_was_measured_with_what_was_asked() -> None:
     wishes = Preference(target_speedup=8.0, target_size_ratio=0.1, max_accuracy_drop=1.0)
     assert aimed(wishes).target_speedup == pytest.approx(8.0 * SPEEDUP_MARGIN)
-    result = {
+    result: dict[str, Any] = {
         "size_bytes": 11.0,
-        "latency_ms": {"batch32": {"p50": 10.0}},
-        "dense": {"size_bytes": 100.0, "latency_ms": {"batch32": {"p50": 90.0}}},
+        "latency_quantiles_ms": {
+            "artefact": {"batch32": {"p05": 10.0, "p50": 16.0}},
+            "dense": {"batch32": {"p05": 90.0, "p50": 100.0}},
+        },
+        "dense": {"size_bytes": 100.0},
     }
     speed, size, drop = targets_report(wishes, result, accuracy=0.88, reference_accuracy=0.885)
     assert (speed["met"], size["met"], drop["met"]) == (True, False, True)
     assert (speed["reached"], size["reached"]) == pytest.approx((9.0, 0.11))
     assert drop["reached"] == pytest.approx(0.5)
     assert targets_report(Preference(), result, accuracy=0.5, reference_accuracy=None) == []
+    # The cores were shared for more than half of the time.
+    [note] = quiet_notes(wishes, result)
+    assert "9.0 times" in note
+    assert "6.2 times by the medians" in note
+    result["latency_quantiles_ms"]["artefact"]["batch32"]["p50"] = 11.5
+    assert quiet_notes(wishes, result) == quiet_notes(Preference(), result) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,20 @@ def test_ratio_rises_and_falls_with_real_structures(task: Task) -> None:
     assert 0.2 <= back.compression_ratio < 0.25
     assert sum(p.numel() for p in session.model.parameters()) > n_small
     assert back.size_ratio > small.size_ratio
+
+
+def test_the_best_dense_model_of_a_run_teaches(task: Task) -> None:
+    """A run that looks at compression too early, goes back and learns more is taught by what it learned then."""
+    session = opened(task)
+    session.advance(Ratios(0.2, 0.0), Levers())
+    accuracies = []
+    for accuracy, compression in ((0.6, 0.3), (0.7, 0.0), (0.8, 0.3), (0.7, 0.0), (0.7, 0.3)):
+        session._scores = replace(session._scores, accuracy=accuracy)
+        before = session.teacher
+        session.advance(Ratios(0.2, compression), Levers())
+        accuracies.append(session.teacher_accuracy)
+        assert (session.teacher is before) == (accuracy == 0.7)
+    assert accuracies == [0.6, 0.6, 0.8, 0.8, 0.8]
 
 
 def test_labels_are_bought_once_and_counted(task: Task) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -28,7 +27,7 @@ from sec_rl.agents.trainer_callback import SynergyCallback, compute_metrics
 from sec_rl.classifier import Classifier
 from sec_rl.encoders import resolve_encoder
 from sec_rl.errors import InputError
-from sec_rl.measurement.latency import LatencyTarget
+from sec_rl.measurement.latency import LatencyStats, LatencyTarget, summarise
 from sec_rl.tasks import Split, load_task
 from sec_rl.training.optimizer import optimizer_state
 from tests.test_slim_encoder import TINY
@@ -235,17 +234,20 @@ def test_what_was_removed_comes_back_after_a_collapse(tmp_path: Path) -> None:
 
 
 def test_a_speed_up_counts_what_int8_alone_gives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By this clock int8 is three times faster; four times is reached by removing just the rest."""
-    times = {"fp32": 30.0, "dense": 10.0, "probe": 6.0}
+    """In quiet moments int8 is three times faster; four times is reached by removing just the rest.
 
-    def clock(targets: list[LatencyTarget], _: object) -> dict[str, dict[int, SimpleNamespace]]:
+    For most of the time two virtual cores share a physical one, where int8 is hardly more than twice as fast.
+    """
+    quiet = {"fp32": 30.0, "dense": 10.0, "probe": 6.0}
+
+    def clock(targets: list[LatencyTarget], _: object) -> dict[str, dict[int, LatencyStats]]:
         # The dense model that is timed is the user's own, as transformers knows it.
         dense = AutoModelForSequenceClassification.from_pretrained(targets[0].path)
         assert isinstance(dense, BertForSequenceClassification)
+        shared = {name: ms * (1.2 if name == "fp32" else 1.7) for name, ms in quiet.items()}
         return {
-            target.name: {32: SimpleNamespace(p50_ms=ms, block_medians_ms=(ms, ms, ms))}
+            target.name: {32: summarise([[phase[target.name]] * 5 for phase in (shared, quiet, shared)])}
             for target in targets
-            for ms in (times[target.name],)
         }
 
     monkeypatch.setattr(latency_scale, "measure_latencies", clock)

@@ -18,6 +18,7 @@ from sec_rl.compression.artefact import save_artefact
 from sec_rl.compression.cost_table import CostTable
 from sec_rl.compression.loading import load_dense
 from sec_rl.compression.sizes import dense_bytes
+from sec_rl.compression.slim_encoder import SlimEncoderForSequenceClassification
 from sec_rl.compression.vocabulary import needed_tokens, prune_embeddings, prune_tokenizer
 from sec_rl.config import RunConfig
 from sec_rl.data.semi_supervised import PseudoLabels, pseudo_labels
@@ -162,10 +163,10 @@ class BertSession(EncoderSession):
         started = time.perf_counter()
         self.examples.labelled.use(self._begin_segment(config.batch_size, config.selection, ratios.data))
         pseudo = self._pseudo_labels(levers)
-        if ratios.compression > 0.0 and self.teacher is None:
-            self.teacher = Teacher(self.model, len(self.pool), self.precision)
-            self.teacher_accuracy = self._scores.accuracy
+        before, was_dense = self.model, self._dense
         self._compress(ratios, levers)
+        if was_dense and not self._dense:
+            self._keep_as_teacher(before)
         target = round(self.budget * self._segment / config.n_segments)
         self.preparing_seconds += time.perf_counter() - started
         started = time.perf_counter()
@@ -181,7 +182,8 @@ class BertSession(EncoderSession):
                     precision=self.precision,
                     shape=self.pruning.shape,
                     importance=self.pruning.importance,
-                    teacher=self.teacher,
+                    # A dense model has nothing to learn from an earlier state of itself.
+                    teacher=None if self._dense else self.teacher,
                     pool=self.rows,
                     distillation_weight=levers.distillation_weight,
                     language=self.language,
@@ -197,6 +199,16 @@ class BertSession(EncoderSession):
             self._start_again(ratios, levers, error)
             self._scores = self._score()
         return self._metrics()
+
+    @property
+    def _dense(self) -> bool:
+        return bool(self.pruning.shape == self.pruning.dense_shape)
+
+    def _keep_as_teacher(self, dense: SlimEncoderForSequenceClassification) -> None:
+        """Let the dense model teach what is left of it; of several, where a run went back to dense, the best."""
+        if self.teacher_accuracy is None or self._scores.accuracy >= self.teacher_accuracy:
+            self.teacher = Teacher(dense, len(self.pool), self.precision)
+            self.teacher_accuracy = self._scores.accuracy
 
     def _start_again(self, ratios: Ratios, levers: Levers, error: TrainingDivergedError) -> None:
         """Return to where the segment started, at a lower rate; passes that were taken stay spent."""

@@ -101,6 +101,11 @@ class LatencyStats:
     n: int
     block_medians_ms: tuple[float, ...]
 
+    @property
+    def p05_ms(self) -> float:
+        """5th percentile: what a call takes while nothing else runs beside it."""
+        return self.quartiles_ms[0]
+
     def quantiles(self) -> dict[str, float]:
         """Return what the calls took in ms: `p05`, `p25`, `p50`, `p75` and `p95`."""
         p05, p25, p75 = self.quartiles_ms
