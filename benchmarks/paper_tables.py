@@ -136,9 +136,7 @@ def reproduce(options: Options, task: str) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Reproduce every task; returns the exit code (1: a criterion failed)."""
-    options = parse_options(
-        "paper_tables", "The paper's arms, really trained.", tasks=TASKS, arguments=arguments
-    )
+    options = parse_options("paper_tables", "The paper's arms, really trained.", tasks=TASKS, arguments=arguments)
     return max([reproduce(options, task) for task in options.tasks])
 
 

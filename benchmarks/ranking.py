@@ -179,7 +179,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     notes = [
         f"{len(controllers)} controllers ({', '.join(controllers)}) under {len(PREFERENCES)} preferences "
         f"({', '.join(PREFERENCES)}): real means over {len(options.seeds)} seeds of `benchmarks.left_out`, simulated "
-        f"means over {COPIES} runs. Policy and simulator are those that were made without the task's family.",
+        f"means over {COPIES} runs. Policy and simulator are made without the task's family; where those of that "
+        "benchmark are gone they are learned again, and the policy is not quite the one that drove the real runs.",
         "One seed with another: the mean over pairs of seeds, of real training alone. Bound: the highest correlation "
         "with the real means that anything can be expected to have, given that (Spearman-Brown; attenuation).",
         "Within a preference: the mean over preferences of the same, for the six controllers alone.",
