@@ -1,4 +1,4 @@
-"""A controller that buys no more labels than it is told, and the later ones when the model can say which."""
+"""A controller that buys no more labels than it is told."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sec_rl.agents.controllers import Controller
-from sec_rl.agents.schedules import share_bought
 from sec_rl.envs.action import ACTION_SCALE
 from sec_rl.envs.drive import INITIAL
-from sec_rl.envs.observation import read
+from sec_rl.envs.observation import OBSERVATION_NAMES, read
+
+_COUNTED = [OBSERVATION_NAMES.index(name) for name in ("data_ratio", "label_fraction")]
 
 
 @dataclass
 class LabelLimit:
-    """Keeps another controller within a share of the labels.
+    """Keeps another controller within a share of the labels: that share is all it knows of.
 
-    A policy buys what it wants at once, which is right where it may have everything: then there is nothing to choose.
-    Under a limit there is, and before the first segment the choice is blind. So the limit grows with the run, as in
-    `schedules.share_bought`; what the controller asks for below it is left alone.
+    To the controller the labels that may be bought are the whole pool. So a policy paces its purchases as it learned
+    to; cut off at the limit instead, it would find itself in runs that it has never seen, with few labels late.
 
     Attributes:
-        controller: whose actions are kept within the limit.
+        controller: sees data ratio and labels bought as shares of the limit, and acts on them so.
         most: share of the pool's labels that may be bought, in (0, 1].
     """
 
@@ -35,11 +35,13 @@ class LabelLimit:
         self.controller.reset(seed)
 
     def __call__(self, observation: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the controller's action, its first entry lowered where it would pass what may be bought by now."""
-        action = self.controller(observation)
+        """Return the controller's action, its first entry in shares of the pool again."""
+        seen = observation.copy()
+        seen[_COUNTED] = np.minimum(seen[_COUNTED] / self.most, 1.0)
+        action = self.controller(seen).copy()
+        now = read(observation, "data_ratio")
         # An opened run uses no data yet: its first action starts from elsewhere.
-        now = read(observation, "data_ratio") or INITIAL.data
-        allowed = self.most * float(share_bought(read(observation, "progress")))
-        kept = action.copy()
-        kept[0] = np.clip(min(float(action[0]), (allowed - now) / ACTION_SCALE[0]), -1.0, 1.0)
-        return kept
+        shares = now / self.most if now else INITIAL.data
+        wanted = self.most * min(shares + ACTION_SCALE[0] * float(action[0]), 1.0)
+        action[0] = np.clip((wanted - (now or INITIAL.data)) / ACTION_SCALE[0], -1.0, 1.0)
+        return action

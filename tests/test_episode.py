@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from sec_rl.agents.controllers import ScheduleController
 from sec_rl.agents.episode import run_episode, trajectory_line
 from sec_rl.agents.label_limit import LabelLimit
-from sec_rl.agents.schedules import Schedule, share_bought
+from sec_rl.agents.schedules import Schedule
 from sec_rl.envs.action import ACTION_SCALE, LANDING, Limits
 from sec_rl.envs.drive import INITIAL, Drive, Step
 from sec_rl.envs.observation import OBSERVATION_NAMES, read
@@ -96,12 +96,13 @@ def drive(
     preference: Preference | None = None,
     seed: int = 0,
     on_step: Callable[[Step], None] | None = None,
+    limits: Limits | None = None,
 ) -> list[Step]:
     """Run an episode with everything else at its default."""
     driven = Drive(
         OpenedSession(session, session.open(), reference_accuracy=0.9),
         preference=preference or Preference(),
-        limits=Limits(),
+        limits=limits or Limits(),
         levers=Levers(),
         initial=initial,
     )
@@ -127,25 +128,22 @@ def test_schedules_arrive_where_they_should(name: str, n_segments: int) -> None:
             assert name == "random" or asked.compression == pytest.approx(wanted.compression, abs=5e-3)
 
 
-@given(st.floats(0.06, 1.0), st.integers(4, 24), st.sampled_from([1.0, 0.37]))
-def test_a_limit_on_labels_is_kept_while_it_grows(most: float, n_segments: int, grain: float) -> None:
-    """Who wants everything at once gets what may be bought by now, and all of the limit in the end."""
-    session = FakeSession(n_segments)
-    drive(session, LabelLimit(Constant(grain, 0.1), most), INITIAL)
-    asked = np.array([ratios.data for ratios in session.asked])
-    allowed = most * share_bought(np.arange(n_segments) / n_segments)
-    assert (asked <= np.maximum(allowed, Limits().data_min) + 2e-3).all()
-    assert (np.diff(asked) >= -2e-3).all()
-    reachable = INITIAL.data + grain * ACTION_SCALE[0] * n_segments
-    assert asked[-1] == pytest.approx(min(most, reachable), abs=2e-3)
-    assert session.asked[-1].compression > 0.0
-
-
-def test_a_limit_on_labels_leaves_what_lies_below_it_alone() -> None:
-    free, limited = FakeSession(8), FakeSession(8)
-    drive(free, Constant(-0.3, 0.2), INITIAL)
-    drive(limited, LabelLimit(Constant(-0.3, 0.2), 0.9), INITIAL)
-    assert free.asked == limited.asked
+@given(st.floats(0.06, 1.0), st.integers(4, 24), st.floats(-1.0, 1.0))
+def test_a_limit_on_labels_is_all_that_a_controller_knows_of(most: float, n_segments: int, change: float) -> None:
+    """It sees and takes of the limit what it would of the pool."""
+    whole, limited = FakeSession(n_segments, grain=1e-4), FakeSession(n_segments, grain=1e-4)
+    free, held = Constant(change, 0.1), Constant(change, 0.1)
+    drive(whole, free, INITIAL)
+    limits = Limits(data_min=Limits().data_min * most, data_max=most)
+    drive(limited, LabelLimit(held, most), INITIAL, limits=limits)
+    for mine, theirs in zip(limited.asked, whole.asked, strict=True):
+        assert mine.data <= most + 2e-3
+        assert mine.data / most == pytest.approx(theirs.data, abs=2e-3 / most)
+    for name in ("data_ratio", "label_fraction"):
+        assert max(read(seen, name) for seen in held.seen) <= 1.0
+    if change > 0.0:
+        last = [read(each.seen[-1], "data_ratio") for each in (held, free)]
+        assert last[0] == pytest.approx(last[1], abs=2e-3 / most)
 
 
 def test_an_action_starts_from_what_was_reached() -> None:
