@@ -11,7 +11,6 @@ from sec_rl.agents.policy import load_policy
 from sec_rl.agents.schedules import Schedule
 from sec_rl.agents.shipped import shipped_policy
 from sec_rl.config import RunConfig
-from sec_rl.envs.drive import INITIAL
 from sec_rl.errors import InputError
 from sec_rl.tasks import Task, load_task
 from sec_rl.values import Ratios
@@ -39,7 +38,8 @@ def configured_controller(config: RunConfig) -> tuple[Controller, Ratios]:
     """
     if config.schedule == "policy":
         policy = load_policy(shipped_policy() if config.policy is None else config.policy)
-        return (policy if config.data_ratio == 1.0 else LabelLimit(policy, config.data_ratio)), INITIAL
+        limited = LabelLimit(policy, config.data_ratio)
+        return limited, limited.initial_ratios()
     if config.policy is not None:
         raise InputError(f"The schedule {config.schedule!r} takes no policy; give --schedule policy or use replay.")
     schedule = Schedule(config.schedule, config.data_ratio, config.compression_ratio, config.seed, config.n_segments)

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sec_rl.agents.controllers import Controller
-from sec_rl.envs.action import ACTION_SCALE
 from sec_rl.envs.drive import INITIAL
-from sec_rl.envs.observation import OBSERVATION_NAMES, read
+from sec_rl.envs.observation import OBSERVATION_NAMES
+from sec_rl.values import Ratios
 
 _COUNTED = [OBSERVATION_NAMES.index(name) for name in ("data_ratio", "label_fraction")]
 
@@ -30,6 +30,10 @@ class LabelLimit:
     controller: Controller
     most: float
 
+    def initial_ratios(self) -> Ratios:
+        """Return the ratios that the first action starts from."""
+        return Ratios(self.most * INITIAL.data, INITIAL.compression)
+
     def reset(self, seed: int) -> None:
         """Forget the last run."""
         self.controller.reset(seed)
@@ -39,9 +43,5 @@ class LabelLimit:
         seen = observation.copy()
         seen[_COUNTED] = np.minimum(seen[_COUNTED] / self.most, 1.0)
         action = self.controller(seen).copy()
-        now = read(observation, "data_ratio")
-        # An opened run uses no data yet: its first action starts from elsewhere.
-        shares = now / self.most if now else INITIAL.data
-        wanted = self.most * min(shares + ACTION_SCALE[0] * float(action[0]), 1.0)
-        action[0] = np.clip((wanted - (now or INITIAL.data)) / ACTION_SCALE[0], -1.0, 1.0)
+        action[0] *= self.most
         return action

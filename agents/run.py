@@ -239,8 +239,7 @@ def _open(
     # Without a target for speed nobody needs to know what the format alone gives.
     gain = 1.0 if about["quiet_ms"] is None else QuietTimes(**about["quiet_ms"]).speedup
     opened = OpenedSession(session, metrics, accuracy, gain)
-    lowest = min(Limits().data_min * config.data_ratio, initial.data)
-    limits = Limits(data_min=lowest, data_max=config.data_ratio)
+    limits = Limits(data_min=Limits().data_min * config.data_ratio, data_max=config.data_ratio)
     if saved is None:
         check_reach(opened, config.preference, limits.compression_max)
         about["opening_seconds"] = time.perf_counter() - started

@@ -57,7 +57,7 @@ def targets_report(
     lines: list[dict[str, Any]] = []
     dense = result["dense"]
     if preference.target_speedup is not None:
-        reached = _speedup_at(result, "p05")
+        reached = speedup_at(result, "p05")
         lines.append(
             _line("target_speedup", preference.target_speedup, reached, reached >= preference.target_speedup)
         )
@@ -76,7 +76,7 @@ def quiet_notes(preference: Preference, result: dict[str, Any]) -> list[str]:
     """Say so where a speed-up is asked for and the medians give another one than the machine's quiet moments."""
     if preference.target_speedup is None:
         return []
-    quiet, median = (_speedup_at(result, quantile) for quantile in ("p05", "p50"))
+    quiet, median = (speedup_at(result, quantile) for quantile in ("p05", "p50"))
     if abs(median / quiet - 1.0) <= _SAME:
         return []
     return [
@@ -85,7 +85,8 @@ def quiet_notes(preference: Preference, result: dict[str, Any]) -> list[str]:
     ]
 
 
-def _speedup_at(result: dict[str, Any], quantile: str) -> float:
+def speedup_at(result: dict[str, Any], quantile: str) -> float:
+    """Return dense fp32 latency over the artefact's at batch 32, by a quantile such as `p05` of both."""
     dense, artefact = (result["latency_quantiles_ms"][side]["batch32"][quantile] for side in ("dense", "artefact"))
     return float(dense / artefact)
 

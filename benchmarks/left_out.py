@@ -91,8 +91,10 @@ def do(job: Job, prepared: Mapping[str, Prepared], passes: int, out: Path, threa
     write_atomically(folder / "figures.json", json.dumps(figures))
 
 
-def play_all(options: Options, prepared: Mapping[str, Prepared], wanted: Iterable[Play]) -> None:
-    """Do the runs that are not done yet."""
+def play_all(options: Options, wanted: Iterable[Play]) -> dict[str, Prepared]:
+    """Do the runs that are not done yet; return what was learned without each task's family."""
+    measure_table(options.encoder, options.out / "latency_table.json")
+    prepared = {task: prepare(task, shipped_traces(), options, say) for task in options.tasks}
     missing = [play for play in wanted if not (options.out / play.name / "figures.json").is_file()]
     work = partial(
         do,
@@ -102,6 +104,7 @@ def play_all(options: Options, prepared: Mapping[str, Prepared], wanted: Iterabl
         threads=options.threads_per_run,
     )
     do_all(options.crew, work, [Job(play.name, play.seed, play) for play in missing], say)
+    return prepared
 
 
 def row(
@@ -199,10 +202,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         tasks=("sst2", "trec6", "mrpc"),
         arguments=arguments,
     )
-    traces = shipped_traces()
-    measure_table(options.encoder, options.out / "latency_table.json")
-    prepared = {task: prepare(task, traces, options, say) for task in options.tasks}
-    play_all(options, prepared, plays(options))
+    play_all(options, plays(options))
     rows, spread = rows_of(options)
     criteria = judge(rows)
     notes = [

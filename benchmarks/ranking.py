@@ -21,19 +21,17 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
-from benchmarks.console import exit_with, say, verdict
+from benchmarks.console import exit_with, verdict
 from benchmarks.estimates import Criterion, estimate
 from benchmarks.left_out import N_SEGMENTS, POOL_SIZE, PREFERENCES, PREFERRING, SCHEDULES, play_all, plays
 from benchmarks.options import Options, parse_options
-from benchmarks.prepared import Prepared, prepare
+from benchmarks.prepared import Prepared
 from benchmarks.worlds import ACCURACY, UTILITY, World
 from benchmarks.writing import markdown_table, write_results
-from sec_rl.agents.collect import measure_table
 from sec_rl.agents.controllers import Controller
 from sec_rl.agents.evaluate import play
 from sec_rl.agents.lanes import EachLane, LaneController, OneByOne
 from sec_rl.agents.recorded_tasks import recorded_tasks
-from sec_rl.agents.shipped import shipped_traces
 from sec_rl.backends.simulator.model import load_simulator
 from sec_rl.errors import RunFolderError
 from sec_rl.tasks import load_task
@@ -154,9 +152,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not source.is_file():
         raise RunFolderError(f"{str(source)!r} is missing; run benchmarks.left_out first.")
     rows = [r for r in json.loads(source.read_text(encoding="utf-8"))["rows"] if r["seed"] in options.seeds]
-    measure_table(options.encoder, options.out / "latency_table.json")
-    prepared = {task: prepare(task, shipped_traces(), options, say) for task in options.tasks}
-    play_all(options, prepared, (each for each in plays(options) if each.controller == "dense"))
+    prepared = play_all(options, (each for each in plays(options) if each.controller == "dense"))
     found = [compare(options, task, prepared[task], rows) for task in options.tasks]
     table = markdown_table(
         ["task", *COLUMNS.values()], [[r["task"], *(_cell(r[key]) for key in COLUMNS)] for r in found]

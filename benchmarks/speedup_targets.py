@@ -19,6 +19,7 @@ from benchmarks.estimates import Criterion, Estimate, estimate
 from benchmarks.options import Options, parse_options
 from benchmarks.runs import SEC_RL, RunSpec, read_result, run_all
 from benchmarks.writing import markdown_table, write_results
+from sec_rl.agents.targets_report import speedup_at
 from sec_rl.classifier import read_label_names
 from sec_rl.encoders import resolve_encoder
 from sec_rl.errors import SecRlError
@@ -93,7 +94,7 @@ def row(options: Options, task: str, target: float, seed: int, latencies: Latenc
     """Return the figures of one run."""
     name = run_name(task, target, seed)
     result = read_result(options.out / name)
-    timed_speedup, closing = reached(latencies, name), closing_speedup(result)
+    timed_speedup, closing = reached(latencies, name), speedup_at(result, "p05")
     seconds = result["seconds"]
     total = sum(seconds.values())
     return {
@@ -110,13 +111,6 @@ def row(options: Options, task: str, target: float, seed: int, latencies: Latenc
         "control_share": 100 * seconds["control"] / total,
         "measuring_share": 100 * (seconds["validation"] + seconds["opening"] + seconds["timing"]) / total,
     }
-
-
-def closing_speedup(result: dict[str, Any]) -> float:
-    """Return the same as a run measured it when it closed."""
-    quantiles = result["latency_quantiles_ms"]
-    dense, ours = (quantiles[side][f"batch{_BATCH}"]["p05"] for side in ("dense", "artefact"))
-    return float(dense / ours)
 
 
 def picture(path: Path, rows: Sequence[dict[str, Any]], dense: Estimate) -> None:
@@ -150,7 +144,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     closest_text, refusal = kept.read_text(encoding="utf-8").splitlines()[:2]
     run_all(specs(options, task, ()), options.out, say)
     dense_runs = [read_result(options.out / task / f"dense-seed{seed}") for seed in options.seeds]
-    lowest = float(np.median([closing_speedup(result) for result in dense_runs]))
+    lowest = float(np.median([speedup_at(result, "p05") for result in dense_runs]))
     targets = [round(float(t), 1) for t in np.geomspace(1.1 * lowest, 0.9 * float(closest_text), N_TARGETS)]
     run_all(specs(options, task, targets), options.out, say)
     every = [(target, seed) for target in targets for seed in options.seeds]

@@ -135,7 +135,8 @@ def test_a_limit_on_labels_is_all_that_a_controller_knows_of(most: float, n_segm
     free, held = Constant(change, 0.1), Constant(change, 0.1)
     drive(whole, free, INITIAL)
     limits = Limits(data_min=Limits().data_min * most, data_max=most)
-    drive(limited, LabelLimit(held, most), INITIAL, limits=limits)
+    controller = LabelLimit(held, most)
+    drive(limited, controller, controller.initial_ratios(), limits=limits)
     for mine, theirs in zip(limited.asked, whole.asked, strict=True):
         assert mine.data <= most + 2e-3
         assert mine.data / most == pytest.approx(theirs.data, abs=2e-3 / most)

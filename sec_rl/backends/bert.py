@@ -167,6 +167,8 @@ class BertSession(EncoderSession):
         self._compress(ratios, levers)
         if was_dense and not self._dense:
             self._keep_as_teacher(before)
+        # A dense model has nothing to learn from an earlier state of itself.
+        teacher = None if self._dense else self.teacher
         target = round(self.budget * self._segment / config.n_segments)
         self.preparing_seconds += time.perf_counter() - started
         started = time.perf_counter()
@@ -182,8 +184,7 @@ class BertSession(EncoderSession):
                     precision=self.precision,
                     shape=self.pruning.shape,
                     importance=self.pruning.importance,
-                    # A dense model has nothing to learn from an earlier state of itself.
-                    teacher=None if self._dense else self.teacher,
+                    teacher=teacher,
                     pool=self.rows,
                     distillation_weight=levers.distillation_weight,
                     language=self.language,
