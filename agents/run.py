@@ -261,9 +261,9 @@ def _time_again(opened: _OpenRun, step: Step) -> None:
     started = time.perf_counter()
     goal = opened.drive.goal()
     assert goal is not None  # a speed-up is asked for
-    now = _scaled(opened.session, opened.config, rounds=opened.config.latency_rounds, ratio=goal)
-    # The machine may have had no quiet moment just now, and one before.
-    quiet = now.least(QuietTimes(**opened.about["quiet_ms"]))
+    # The machine may have no quiet moment just now, and have had one before.
+    known = QuietTimes(**opened.about["quiet_ms"])
+    quiet = _scaled(opened.session, opened.config, rounds=opened.config.latency_rounds, ratio=goal, known=known)
     opened.drive.time_again(quiet.speedup)
     opened.about["quiet_ms"] = asdict(quiet)
     opened.about["timing_seconds"] += time.perf_counter() - started

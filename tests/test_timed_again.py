@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from benchmarks.faults.runs import small_run
+from sec_rl.agents import latency_scale
 from sec_rl.agents import run as running
 from sec_rl.agents.latency_scale import TIMED_AGAIN_AT
 from sec_rl.agents.targets_report import SPEEDUP_MARGIN
+from sec_rl.backends.bert import BertSession
+from sec_rl.measurement.latency import LatencySettings, LatencyStats, LatencyTarget, summarise
 from sec_rl.measurement.ratio import QuietTimes
+from sec_rl.tasks import load_task
 from sec_rl.values import Preference
 
 
@@ -22,8 +27,8 @@ def test_the_goal_follows_a_machine_whose_speed_changes(tmp_path: Path, monkeypa
 
     def clock(*_: object, **how: Any) -> QuietTimes:
         asked.append(how)
-        # The lowest so far: four, two, and three times.
-        return (QuietTimes(120.0, 30.0), QuietTimes(60.0, 40.0), QuietTimes(80.0, 20.0))[len(asked) - 1]
+        # Four, two, and three times.
+        return (QuietTimes(120.0, 30.0), QuietTimes(60.0, 30.0), QuietTimes(60.0, 20.0))[len(asked) - 1]
 
     monkeypatch.setattr(running, "scale_latency", clock)
     config = small_run(tmp_path, seed=0).model_copy(
@@ -34,6 +39,7 @@ def test_the_goal_follows_a_machine_whose_speed_changes(tmp_path: Path, monkeypa
     removed = [line["compression_ratio"] for line in lines]
     assert len(asked) == 3
     assert asked[0]["rounds"] < asked[1]["rounds"]
+    assert [how.get("known") for how in asked] == [None, QuietTimes(120.0, 30.0), QuietTimes(60.0, 30.0)]
     # What the target stood for until then: seven hundredths beyond what int8 gives anyway.
     again, last = (round(share * config.n_segments) for share in TIMED_AGAIN_AT)
     assert 0.0 < asked[1]["ratio"] < 0.2
@@ -44,3 +50,34 @@ def test_the_goal_follows_a_machine_whose_speed_changes(tmp_path: Path, monkeypa
     # Structures of so small an encoder are coarse.
     assert 1.0 <= 3.0 / lines[-1]["metrics"]["latency_ratio"] / (4.0 * SPEEDUP_MARGIN) < 1.2
     assert result["seconds"]["timing"] > 0.0
+
+
+@pytest.mark.parametrize(
+    ("dense_again", "retimed", "expected"),
+    [
+        (29.0, False, QuietTimes(120.0, 29.0)),
+        (50.0, False, QuietTimes(120.0, 30.0)),
+        (20.0, True, QuietTimes(90.0, 20.0)),
+    ],
+    ids=["as quiet", "busier", "quieter"],
+)
+def test_fp32_is_timed_again_only_on_a_quieter_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dense_again: float, retimed: bool, expected: QuietTimes
+) -> None:
+    asked: list[set[str]] = []
+    now = {"fp32": 120.0, "dense": 30.0, "probe": 20.0}
+
+    def clock(targets: Sequence[LatencyTarget], settings: LatencySettings) -> dict[str, dict[int, LatencyStats]]:
+        asked.append({target.name for target in targets})
+        return {each.name: {32: summarise([[now[each.name]]] * settings.rounds)} for each in targets}
+
+    monkeypatch.setattr(latency_scale, "measure_latencies", clock)
+    config = small_run(tmp_path, seed=0)
+    session = BertSession(config, load_task(config.task, seed=0))
+    session.open()
+    how: dict[str, Any] = {"threads": 1, "length": 16, "rounds": 2}
+    known = latency_scale.scale_latency(session, session.source, **how)
+    assert known == QuietTimes(120.0, 30.0)
+    now |= {"fp32": 90.0, "dense": dense_again}
+    assert latency_scale.scale_latency(session, session.source, **how, known=known) == expected
+    assert asked == [{"fp32", "dense", "probe"}, {"dense", "probe"}, *([{"fp32", "dense"}] if retimed else [])]
