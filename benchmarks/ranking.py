@@ -199,13 +199,12 @@ def _dense_table(options: Options, task: str) -> pd.DataFrame:
     loaded = load_task(str(options.task_folder(task)), seed=0)
     counts = np.bincount(loaded.test.labels)
     lines = []
-    for seed in options.seeds:
-        path = options.out / task / f"dense-balanced-seed{seed}" / "figures.json"
-        figures = json.loads(path.read_text(encoding="utf-8"))
+    for dense in (each for each in plays(options) if (each.task, each.controller) == (task, "dense")):
+        figures = json.loads((options.out / dense.name / "figures.json").read_text(encoding="utf-8"))
         episode = {
-            "episode": path.parent.name,
+            "episode": dense.name,
             "task": task,
-            "controller": "dense",
+            "controller": dense.controller,
             "pool_size": min(POOL_SIZE, len(loaded.train)),
             "majority": float(counts.max() / counts.sum()),
             # The real utilities count test accuracy, so that is what the simulated ones start from.
