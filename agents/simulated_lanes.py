@@ -99,6 +99,7 @@ class SimulatorVecEnv(VecEnv):
         self._wishes = wishes
         self._encoded = np.zeros((n, len(OBSERVATION_NAMES)), np.float32)[:, -10:]
         self._ratios, self._step_scale, self._goal = np.zeros((n, 2)), np.ones(n), np.zeros(n)
+        self._resting = np.zeros(n, np.bool_)
         # Accuracy and bounded loss of the last segments, the latest first.
         self._recent = np.zeros((n, 2, SLOPE_WINDOW + 1))
         self._first, self._best, self._utility = np.zeros(n), np.zeros(n), np.zeros(n)
@@ -120,6 +121,7 @@ class SimulatorVecEnv(VecEnv):
         if lost.any():
             lanes.rollback(lost)
             self._step_scale = np.where(lost, self._step_scale / 2.0, self._step_scale)
+        self._resting = lost
         self._ratios = np.stack([lanes.data, lanes.compression], axis=1)
         self._remember()
         state = self._state()
@@ -165,7 +167,7 @@ class SimulatorVecEnv(VecEnv):
 
     def state_dict(self) -> dict[str, Any]:
         """Return the whole state, generator included: arrays and JSON-ready values."""
-        names = ("_encoded", "_ratios", "_step_scale", "_goal", "_recent", "_first", "_best", "_utility")
+        names = ("_encoded", "_ratios", "_step_scale", "_resting", "_goal", "_recent", "_first", "_best", "_utility")
         return {
             "lanes": self._opened().state_dict(),
             "wishes": {field.name: getattr(self._wishes, field.name).copy() for field in fields(PreferenceBatch)},
@@ -199,7 +201,7 @@ class SimulatorVecEnv(VecEnv):
         lanes = self._opened()
         self._encoded[started] = encode_wishes(self._wishes)[started]
         self._ratios[started] = (INITIAL.data, INITIAL.compression)
-        self._step_scale[started] = 1.0
+        self._step_scale[started], self._resting[started] = 1.0, False
         self._goal[started] = self._goals()[started]
         chosen = lanes.accuracy[started], self._bounded_loss()[started]
         self._recent[started] = np.stack(chosen, axis=1)[:, :, None]
@@ -223,7 +225,7 @@ class SimulatorVecEnv(VecEnv):
         lanes = self._opened()
         wanted = apply_actions(self._ratios, np.nan_to_num(self._actions[:, :2]), self._limits)
         now = self._ratios[:, 1]
-        compression = np.minimum(wanted[:, 1], now + self._step_scale * ACTION_SCALE[1])
+        compression = np.minimum(wanted[:, 1], now + np.where(self._resting, 0.0, self._step_scale * ACTION_SCALE[1]))
         left = lanes.n_segments - lanes.segment - 1.0
         low, high = compression_window(self._goal, now, left, lanes.n_segments, self._limits.compression_max)
         compression = np.minimum(np.maximum(compression, low), np.maximum(high, np.minimum(now, wanted[:, 1])))

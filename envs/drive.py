@@ -16,8 +16,8 @@ This is the one loop body that real training, the simulator, the Gymnasium envir
 Three guards stand between action and session. In the last fifth of a run nothing more is removed. Where the
 preference has targets, the compression ratio neither passes the smallest one that meets them nor stays so low that
 they fall out of reach (`action.compression_window` for both). And a segment after which more than half of what the
-model had learned over chance is lost is rolled back: the model returns to where it was, the segment stays spent, and
-from then on compression moves in steps half as wide.
+model had learned over chance is lost is rolled back: the model returns to where it was, the segment stays spent, the
+next one trains it without removing more, and from then on compression moves in steps half as wide.
 
 Where somebody else trains (a Hugging Face Trainer, which calls and is not called), the same body is taken in two
 halves: `plan` before the segment, `settle` after it.
@@ -129,7 +129,7 @@ class Drive:
         self._opened = opened
         self._preference, self._limits, self._levers, self._mode = preference, limits, levers, action_mode
         self._ratios = initial
-        self._step_scale = 1.0
+        self._step_scale, self._resting = 1.0, False
         self.rollbacks = 0
         self.history = [opened.metrics]
         self._observation = self._encode()
@@ -204,6 +204,9 @@ class Drive:
             after = session.rollback()
             self.rollbacks += 1
             self._step_scale /= 2.0
+        # What a model could not bear it cannot bear at once again: structures may be so coarse that half a step
+        # removes the same one.
+        self._resting = rolled_back
         terms = reward_terms(
             before,
             after,
@@ -232,6 +235,7 @@ class Drive:
             "history": [metrics.to_dict() for metrics in self.history],
             "ratios": asdict(self._ratios),
             "step_scale": self._step_scale,
+            "resting": self._resting,
             "rollbacks": self.rollbacks,
         }
 
@@ -239,7 +243,8 @@ class Drive:
         """Go on where the drive was that gave `state`."""
         self.history = [Metrics(**metrics) for metrics in state["history"]]
         self._ratios = Ratios(**state["ratios"])
-        self._step_scale, self.rollbacks = state["step_scale"], state["rollbacks"]
+        self._step_scale, self._resting = state["step_scale"], state["resting"]
+        self.rollbacks = state["rollbacks"]
         self._observation = self._encode()
 
     def _encode(self) -> NDArray[np.float32]:
@@ -249,7 +254,7 @@ class Drive:
         before = self.history[-1]
         left = before.n_segments - before.segment - 1
         now = self._ratios.compression
-        highest = now + self._step_scale * ACTION_SCALE[1]
+        highest = now + (0.0 if self._resting else self._step_scale * ACTION_SCALE[1])
         compression = min(wanted.compression, highest)
         # Which structures are worth keeping changes while the model learns, and with it what a ratio costs in time.
         goal = self.goal()
