@@ -23,7 +23,7 @@ from scipy.stats import spearmanr
 
 from benchmarks.console import exit_with, verdict
 from benchmarks.estimates import Criterion, estimate
-from benchmarks.left_out import N_SEGMENTS, POOL_SIZE, PREFERENCES, PREFERRING, SCHEDULES, play_all, plays
+from benchmarks.left_out import MORE, N_SEGMENTS, POOL_SIZE, PREFERENCES, PREFERRING, SCHEDULES, play_all, plays
 from benchmarks.options import Options, parse_options
 from benchmarks.prepared import Prepared
 from benchmarks.worlds import ACCURACY, UTILITY, World
@@ -43,6 +43,7 @@ LEAST_CORRELATION, MOST_ERROR_POINTS = 0.8, 2.5
 
 # What is reported of a task, and its words.
 COLUMNS: Mapping[str, str] = {
+    "seeds": "real seeds",
     "rank_correlation": "simulated with real",
     "between_seeds": "one seed with another",
     "bound": "bound",
@@ -53,6 +54,19 @@ COLUMNS: Mapping[str, str] = {
 
 # (controllers x preferences, seeds) or (controllers x preferences,).
 Values = NDArray[np.float64]
+
+
+def real_rows(results: Path) -> list[dict[str, Any]]:
+    """Return the rows of `benchmarks.left_out`, those of further seeds included.
+
+    Raises:
+        RunFolderError: there are none.
+    """
+    first, more = results / "left_out.json", results / f"left_out-{MORE}.json"
+    if not first.is_file():
+        raise RunFolderError(f"{str(first)!r} is missing; run benchmarks.left_out first.")
+    files = [first, *([more] if more.is_file() else [])]
+    return [row for file in files for row in json.loads(file.read_text(encoding="utf-8"))["rows"]]
 
 
 def real_values(rows: Sequence[Mapping[str, Any]], task: str, key: str) -> tuple[list[tuple[str, str]], Values]:
@@ -127,6 +141,7 @@ def compare(options: Options, task: str, prepared: Prepared, rows: Sequence[Mapp
     within = [_rank(simulated[own, 0], real[own].mean(axis=1)) for own in by_preference]
     return {
         "task": task,
+        "seeds": seeds,
         "pairs": [list(pair) for pair in pairs],
         "real": real.tolist(),
         "simulated": simulated[:, 0].tolist(),
@@ -148,10 +163,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         runs_of="left_out",
         arguments=arguments,
     )
-    source = options.results / "left_out.json"
-    if not source.is_file():
-        raise RunFolderError(f"{str(source)!r} is missing; run benchmarks.left_out first.")
-    rows = [r for r in json.loads(source.read_text(encoding="utf-8"))["rows"] if r["seed"] in options.seeds]
+    rows = real_rows(options.results)
     prepared = play_all(options, (each for each in plays(options) if each.controller == "dense"))
     found = [compare(options, task, prepared[task], rows) for task in options.tasks]
     table = markdown_table(
@@ -174,7 +186,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     controllers = (*PREFERRING, *SCHEDULES)
     notes = [
         f"{len(controllers)} controllers ({', '.join(controllers)}) under {len(PREFERENCES)} preferences "
-        f"({', '.join(PREFERENCES)}): real means over {len(options.seeds)} seeds of `benchmarks.left_out`, simulated "
+        f"({', '.join(PREFERENCES)}): real means over the seeds of `benchmarks.left_out`, simulated "
         f"means over {COPIES} runs. Policy and simulator are made without the task's family; where those of that "
         "benchmark are gone they are learned again, and the policy is not quite the one that drove the real runs.",
         "One seed with another: the mean over pairs of seeds, of real training alone. Bound: the highest correlation "
@@ -231,6 +243,8 @@ def _rank(one: Values, other: Values) -> float:
 
 
 def _cell(value: float | None) -> str:
+    if isinstance(value, int):
+        return str(value)
     return "" if value is None else f"{value:.2f}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import sys
@@ -17,13 +18,14 @@ from benchmarks.estimates import Criterion, estimate
 from benchmarks.faults.children import is_running
 from benchmarks.first_result import Step, result_line, steps, timed
 from benchmarks.interop import differences
+from benchmarks.left_out import PREFERENCES, PREFERRING, SCHEDULES
 from benchmarks.noise import WIDTHS, continued
 from benchmarks.noise import write as write_noise
 from benchmarks.options import parse_options
-from benchmarks.ranking import between_seeds, bound
+from benchmarks.ranking import between_seeds, bound, real_rows, real_values
 from benchmarks.runs import BenchmarkError, RunSpec, read_result, run_all
 from benchmarks.writing import markdown_table, write_results
-from sec_rl.errors import InputError
+from sec_rl.errors import InputError, RunFolderError
 from tests.made_up_runs import made_up_result
 from tests.processes import wait_until
 
@@ -253,6 +255,24 @@ def test_nothing_ranks_real_runs_better_than_their_own_noise_lets_it(noise: floa
 def test_one_seed_says_nothing_of_its_noise() -> None:
     assert between_seeds(np.zeros((4, 1))) is None
     assert bound(-0.2, 3) == 0.0
+
+
+def test_further_seeds_of_a_task_count_in_the_ranking(tmp_path: Path) -> None:
+    with pytest.raises(RunFolderError, match=r"left_out\.json.*run benchmarks\.left_out first"):
+        real_rows(tmp_path)
+
+    def write(name: str, tasks: tuple[str, ...], seeds: tuple[int, ...]) -> None:
+        wanted = itertools.product(tasks, seeds, (*PREFERRING, *SCHEDULES), PREFERENCES)
+        keys = ("task", "seed", "controller", "preference", "utility")
+        rows = [dict(zip(keys, (*row, 0.1 * row[1]), strict=True)) for row in wanted]
+        (tmp_path / name).write_text(json.dumps({"rows": rows}))
+
+    write("left_out.json", ("sst2", "mrpc"), (0, 1, 2))
+    assert real_values(real_rows(tmp_path), "mrpc", "utility")[1].shape == (18, 3)
+    write("left_out-more.json", ("mrpc",), (3, 4))
+    rows = real_rows(tmp_path)
+    assert real_values(rows, "mrpc", "utility")[1][0] == pytest.approx([0.0, 0.1, 0.2, 0.3, 0.4])
+    assert real_values(rows, "sst2", "utility")[1].shape == (18, 3)
 
 
 @pytest.mark.parametrize(("missed", "wrong", "code"), [(10, 0, 0), (11, 0, 1), (0, 1, 1)])
