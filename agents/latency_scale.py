@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from sec_rl.backends.encoder_session import EncoderSession
@@ -85,8 +86,8 @@ def scale_latency(
         session.pruning.fit_table(dense_ms, shapes["probe"], dense_ms / speedup(stats["dense"], stats["probe"]).value)
         if known is None:
             return QuietTimes(stats["fp32"].p05_ms, stats["dense"].p05_ms)
-        found = QuietTimes(known.fp32, stats["dense"].p05_ms)
-        if found.int8 < _QUIETER * known.int8:
+        quiet = replace(known, int8=min(known.int8, stats["dense"].p05_ms))
+        if quiet.int8 < _QUIETER * known.int8:
             stats = timed([fp32, pair[0]])
-            found = found.least(QuietTimes(stats["fp32"].p05_ms, stats["dense"].p05_ms))
-        return known.least(found)
+            quiet = quiet.least(QuietTimes(stats["fp32"].p05_ms, stats["dense"].p05_ms))
+        return quiet

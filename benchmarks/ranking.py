@@ -65,7 +65,7 @@ def real_rows(results: Path) -> list[dict[str, Any]]:
     first, more = results / "left_out.json", results / f"left_out-{MORE}.json"
     if not first.is_file():
         raise RunFolderError(f"{str(first)!r} is missing; run benchmarks.left_out first.")
-    files = [first, *([more] if more.is_file() else [])]
+    files = [first, more] if more.is_file() else [first]
     return [row for file in files for row in json.loads(file.read_text(encoding="utf-8"))["rows"]]
 
 
