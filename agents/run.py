@@ -47,7 +47,7 @@ from sec_rl.training.replicas import Replicas
 from sec_rl.values import Metrics, Preference
 
 # What a state holds besides session and drive.
-_ABOUT = ("table", "quiet_ms", "opening_seconds", "validated_seconds", "timing_seconds")
+_ABOUT = ("table", "quiet_ms", "before", "timing_seconds")
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,8 @@ class _OpenRun:
         reference: result of the dense run that accuracy is compared with, if one is named.
         controller: what drives it.
         session: opened, `drive`: over it.
-        about: what every saved state holds besides both, see `_ABOUT`.
+        about: what every saved state holds besides both, see `_ABOUT`; `before`: seconds before the first segment, by
+            part.
         resumed: the state to go on from; None: the run is new.
         machine: what it runs on.
     """
@@ -229,10 +230,12 @@ def _open(
         about: dict[str, Any] = {
             "table": session.pruning.table.to_dict(),
             "quiet_ms": None,
-            "timing_seconds": 0.0,
+            "timing_seconds": session.timing_seconds,
         }
         if wanted.target_speedup is not None:
-            about["quiet_ms"] = asdict(_scaled(session, config, rounds=max(1, config.latency_rounds // 2)))
+            timing = time.perf_counter()
+            about["quiet_ms"] = asdict(_scaled(session, config, rounds=_half(config.latency_rounds)))
+            about["timing_seconds"] += time.perf_counter() - timing
     else:
         about = {name: saved[name] for name in _ABOUT}
     accuracy = metrics.validation_accuracy if reference is None else reference["validation_accuracy"]
@@ -242,8 +245,8 @@ def _open(
     limits = Limits(data_min=Limits().data_min * config.data_ratio, data_max=config.data_ratio)
     if saved is None:
         check_reach(opened, config.preference, limits.compression_max)
-        about["opening_seconds"] = time.perf_counter() - started
-        about["validated_seconds"] = session.validation_seconds
+        known = {"validation": session.validation_seconds, "timing": about["timing_seconds"]}
+        about["before"] = known | {"opening": time.perf_counter() - started - sum(known.values())}
     drive = Drive(opened, preference=wanted, limits=limits, levers=config.levers, initial=initial)
     machine = describe_machine(session.threads)
     return _OpenRun(config, task, reference, controller, session, drive, about, saved, machine)
@@ -263,10 +266,18 @@ def _time_again(opened: _OpenRun, step: Step) -> None:
     assert goal is not None  # a speed-up is asked for
     # The machine may have no quiet moment just now, and have had one before.
     known = QuietTimes(**opened.about["quiet_ms"])
-    quiet = _scaled(opened.session, opened.config, rounds=opened.config.latency_rounds, ratio=goal, known=known)
+    rounds = opened.config.latency_rounds
+    if step.metrics.segment < max(due):
+        # There is a later time, and what is decided until then is coarse.
+        rounds = _half(rounds)
+    quiet = _scaled(opened.session, opened.config, rounds=rounds, ratio=goal, known=known)
     opened.drive.time_again(quiet.speedup)
     opened.about["quiet_ms"] = asdict(quiet)
     opened.about["timing_seconds"] += time.perf_counter() - started
+
+
+def _half(rounds: int) -> int:
+    return max(1, rounds // 2)
 
 
 def _scaled(session: BertSession, config: RunConfig, **how: Any) -> QuietTimes:
@@ -321,15 +332,15 @@ def _loop(opened: _OpenRun, folder: Path, on_segment: OnSegment | None) -> dict[
         "training": session.train_seconds,
         # Which labels to buy, which structures to remove; a copy of the weights to go back to.
         "preparing": session.preparing_seconds,
-        # Opening has scored the untrained model already.
-        "validation": session.validation_seconds - opened.about["validated_seconds"],
+        "validation": session.validation_seconds,
         "timing": opened.about["timing_seconds"],
     }
+    before = opened.about["before"]
     return {
-        "opening": opened.about["opening_seconds"],
+        "opening": before["opening"],
         **known,
         # Whatever else the loop did: observations, the controller, bookkeeping.
-        "control": loop_seconds - sum(known.values()),
+        "control": loop_seconds - sum(seconds - before.get(part, 0.0) for part, seconds in known.items()),
         "saving": saver.seconds,
     }
 

@@ -86,6 +86,8 @@ class BertSession(EncoderSession):
     replicas: Replicas = ALONE
     preparing_seconds: float = 0.0
     validation_seconds: float = 0.0
+    # Of this device's blocks, at opening.
+    timing_seconds: float = 0.0
     notes: list[str] = field(default_factory=list)
     setbacks: Setbacks = field(default_factory=Setbacks)
 
@@ -142,9 +144,11 @@ class BertSession(EncoderSession):
         )
         n_layers = model.config.num_hidden_layers
         rates = layer_learning_rates(1.0, config.transfer.layer_decay, n_layers)
+        started = time.perf_counter()
         table = self.table or self.replicas.from_first(
             lambda: cost_table(model, config.pruning, self.threads, config.latency_sequence_length)
         )
+        self.timing_seconds = time.perf_counter() - started
         self.pruning = PruningState(model, make_optimizer(model, rates, None), config.pruning, table)
         self.language = self._language() if config.perplexity else None
         self.teacher: Teacher | None = None

@@ -9,11 +9,11 @@ from sec_rl.report.cells import number
 
 # Key of `seconds` in `result.json` -> what a person calls it. The order is that of the run.
 PARTS = {
-    "opening": "opening: task, encoder, timing this machine's blocks",
+    "opening": "opening: task and encoder",
     "training": "training",
     "preparing": "choosing labels, pruning",
     "validation": "validation",
-    "timing": "timing the machine again",
+    "timing": "timing this machine",
     "control": "the controller",
     "saving": "saving states",
     "closing": "export, test, the clock",
