@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from sec_rl.backends.encoder_session import EncoderSession
 from sec_rl.compression.export import build_onnx
-from sec_rl.measurement.latency import LatencySettings, LatencyStats, LatencyTarget, measure_latencies
+from sec_rl.measurement.latency import LatencySettings, LatencyTarget, measure_latencies
 from sec_rl.measurement.ratio import QuietTimes, speedup
 
 # Shares of a run after which the machine is timed again, where there is a target. Before most structures go; and when
@@ -19,8 +17,6 @@ TIMED_AGAIN_AT = (0.4, 0.7)
 # Far enough from dense to tell blocks from what is fixed, near enough to what targets ask for.
 _PROBED_RATIO, _LEAST_PROBED = 0.6, 0.3
 _BATCH = 32
-# Dense int8 that is faster by more than a tenth than it ever was: the machine is quieter than when fp32 was timed.
-_QUIETER = 0.9
 # Many short turns follow a machine whose speed changes better than a few long ones.
 _TURN_SECONDS, _WARMUP, _LEAST_CALLS = 0.25, 2, 3
 
@@ -34,6 +30,7 @@ def scale_latency(
     rounds: int,
     ratio: float = _PROBED_RATIO,
     known: QuietTimes | None = None,
+    fp32_again: bool = False,
 ) -> QuietTimes:
     """Fit the session's table to two whole int8 models, and return what the dense model takes in fp32 and in int8.
 
@@ -43,8 +40,8 @@ def scale_latency(
     two int8 models counts: a machine that slows down changes it less than the times. It slows fp32 less than int8, so
     what is returned is of its quiet moments.
 
-    The fp32 model takes three quarters of the time that all this needs, and what it takes in a quiet moment does not
-    change: where it is known, it is timed again only if the machine turns out to be quieter than it was then.
+    The fp32 model takes three quarters of the time that all this needs, so where it is known it may be left out. Once
+    is not enough, though: it may have met a phase in which the machine had no quiet moment, and takes twice as long.
 
     Args:
         session: its structure stays as it is.
@@ -53,7 +50,8 @@ def scale_latency(
         length: tokens per text.
         rounds: turns of each model.
         ratio: compression ratio of the second model; at least 0.3 is removed of it.
-        known: what was returned before.
+        known: what was returned before; None: the fp32 model is timed, too.
+        fp32_again: it is timed although it is known.
 
     Returns:
         of batches of 32; of what is known already and what was found now the lower ones.
@@ -78,16 +76,10 @@ def scale_latency(
             least_calls=_LEAST_CALLS,
         )
 
-        def timed(targets: Sequence[LatencyTarget]) -> dict[str, LatencyStats]:
-            return {name: by_batch[_BATCH] for name, by_batch in measure_latencies(targets, settings).items()}
-
-        stats = timed(pair if known else [fp32, *pair])
+        targets = [fp32, *pair] if known is None or fp32_again else pair
+        stats = {name: by_batch[_BATCH] for name, by_batch in measure_latencies(targets, settings).items()}
         dense_ms = stats["dense"].p50_ms
         session.pruning.fit_table(dense_ms, shapes["probe"], dense_ms / speedup(stats["dense"], stats["probe"]).value)
-        if known is None:
-            return QuietTimes(stats["fp32"].p05_ms, stats["dense"].p05_ms)
-        quiet = replace(known, int8=min(known.int8, stats["dense"].p05_ms))
-        if quiet.int8 < _QUIETER * known.int8:
-            stats = timed([fp32, pair[0]])
-            quiet = quiet.least(QuietTimes(stats["fp32"].p05_ms, stats["dense"].p05_ms))
-        return quiet
+        fp32_ms = stats["fp32"].p05_ms if known is None or fp32_again else known.fp32
+        found = QuietTimes(fp32_ms, stats["dense"].p05_ms)
+        return found if known is None else found.least(known)

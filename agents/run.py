@@ -234,7 +234,7 @@ def _open(
         }
         if wanted.target_speedup is not None:
             timing = time.perf_counter()
-            about["quiet_ms"] = asdict(_scaled(session, config, rounds=_half(config.latency_rounds)))
+            about["quiet_ms"] = asdict(_scaled(session, config))
             about["timing_seconds"] += time.perf_counter() - timing
     else:
         about = {name: saved[name] for name in _ABOUT}
@@ -266,18 +266,11 @@ def _time_again(opened: _OpenRun, step: Step) -> None:
     assert goal is not None  # a speed-up is asked for
     # The machine may have no quiet moment just now, and have had one before.
     known = QuietTimes(**opened.about["quiet_ms"])
-    rounds = opened.config.latency_rounds
-    if step.metrics.segment < max(due):
-        # There is a later time, and what is decided until then is coarse.
-        rounds = _half(rounds)
-    quiet = _scaled(opened.session, opened.config, rounds=rounds, ratio=goal, known=known)
+    last = step.metrics.segment == max(due)
+    quiet = _scaled(opened.session, opened.config, ratio=goal, known=known, fp32_again=last)
     opened.drive.time_again(quiet.speedup)
     opened.about["quiet_ms"] = asdict(quiet)
     opened.about["timing_seconds"] += time.perf_counter() - started
-
-
-def _half(rounds: int) -> int:
-    return max(1, rounds // 2)
 
 
 def _scaled(session: BertSession, config: RunConfig, **how: Any) -> QuietTimes:
@@ -289,6 +282,8 @@ def _scaled(session: BertSession, config: RunConfig, **how: Any) -> QuietTimes:
             session.source,
             threads=session.threads,
             length=config.latency_sequence_length,
+            # It is timed three times.
+            rounds=max(1, config.latency_rounds // 2),
             **how,
         )
         return times, session.pruning.table
@@ -382,6 +377,7 @@ def _close(opened: _OpenRun, folder: Path, seconds: dict[str, float]) -> dict[st
         "setbacks": session.setbacks.state(),
         "latency_ms": clock.artefact,
         "latency_quantiles_ms": clock.quantiles,
+        "quiet_latency_ms": opened.about["quiet_ms"],
         "latency_table_error": None if predicted is None else predicted / clock.artefact["batch32"]["p50"] - 1.0,
         "latency_settings": asdict(settings) | {"spread": clock.spread},
         "machine": opened.machine,

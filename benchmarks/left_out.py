@@ -27,6 +27,7 @@ from sec_rl.agents.collect import measure_table
 from sec_rl.agents.episode_plan import EpisodeSpec
 from sec_rl.agents.shipped import shipped_traces
 from sec_rl.envs.utility import utility
+from sec_rl.errors import RunFolderError
 from sec_rl.files import write_atomically
 from sec_rl.measurement.latency import LatencySettings, LatencyTarget
 from sec_rl.values import Metrics, Preference
@@ -166,6 +167,23 @@ def rows_of(options: Options) -> tuple[list[dict[str, Any]], float]:
     return rows, spread
 
 
+def real_rows(results: Path, *, more: bool = True) -> list[dict[str, Any]]:
+    """Return the rows that were written, those of further seeds included where there are any.
+
+    Args:
+        results: folder of the pages.
+        more: False: leave further seeds out.
+
+    Raises:
+        RunFolderError: there are none.
+    """
+    first, further = results / "left_out.json", results / f"left_out-{MORE}.json"
+    if not first.is_file():
+        raise RunFolderError(f"{str(first)!r} is missing; run benchmarks.left_out first.")
+    files = [first, further] if more and further.is_file() else [first]
+    return [row for file in files for row in json.loads(file.read_text(encoding="utf-8"))["rows"]]
+
+
 def judge(rows: Sequence[dict[str, Any]]) -> list[Criterion]:
     """Return the policy's paired gain in utility over each opponent, a value per task, seed and preference."""
     criteria = []
@@ -217,6 +235,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         f"Latency: batch 32, 32 tokens, against dense int8; worst spread of block medians {spread:.2f}.",
         "Utility counts accuracy from the dense run of the same task and seed.",
     ]
+    if MORE in options.switches:
+        together = judge([*real_rows(options.results, more=False), *rows])
+        gains = "; ".join(f"{each.name} {each.estimate.text(3)}" for each in together)
+        notes.append(f"Together with the runs of `benchmarks.left_out`, each weighing the same: {gains}.")
     table = summary(rows, options.tasks)
     over = "tasks, seeds and preferences"
     write_results(

@@ -74,6 +74,7 @@ def row(options: Options, task: str, name: str, seed: int, latencies: Latencies)
         "arm": name,
         "seed": seed,
         "accuracy": deployed["test_accuracy"],
+        "validation_accuracy": deployed["validation_accuracy"],
         "perplexity": deployed["perplexity"],
         "train_seconds": sum(result["train_seconds"] for result in results),
         "seconds_to_baseline": None if reached is None else reached["seconds"],
@@ -97,7 +98,15 @@ _LIMITS = (
     ("size_bytes", "bytes over the sequence's", SEQUENTIAL, 1.0),
     ("latency_ms", "latency over the sequence's", SEQUENTIAL, 1.0),
 )
-_COLUMNS = ("accuracy", "perplexity", "train_seconds", "size_bytes", "latency_ms", "label_fraction")
+_COLUMNS = (
+    "accuracy",
+    "validation_accuracy",
+    "perplexity",
+    "train_seconds",
+    "size_bytes",
+    "latency_ms",
+    "label_fraction",
+)
 
 
 def arm_rows(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

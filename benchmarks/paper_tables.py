@@ -49,6 +49,7 @@ def summary(entries: Sequence[dict[str, Any]]) -> str:
         "ms a batch",
         "accuracy, %",
         "p",
+        "validation, %",
         "perplexity",
         "labels",
     ]
@@ -64,6 +65,7 @@ def summary(entries: Sequence[dict[str, Any]]) -> str:
                 entry["latency_ms"].text(1),
                 entry["accuracy"].times(100.0).text(2),
                 "" if p is None else f"{p:.2f}",
+                entry["validation_accuracy"].times(100.0).text(2),
                 entry["perplexity"].text(2),
                 entry["label_fraction"].text(2),
             ]
@@ -117,6 +119,8 @@ def reproduce(options: Options, task: str) -> int:
         "Seconds are of training alone, "
         + (f"{options.workers} runs side by side." if options.workers > 1 else "one run at a time."),
         "p: paired t-test of accuracy against the baseline over the seeds; three of them show large effects only.",
+        "Validation: all of its texts, after the last pass. No arm chooses its weights by it (the sequence chooses a "
+        "data technique, and the policy sees 300 of them as it goes), so it is a second sample of what an arm loses.",
         "The paper: BERT-base, one figure each, no interval; ours beside it are relative to our own baseline.",
         *(f"{name}: {arm.technique}." for name, arm in ALL_ARMS.items()),
     ]

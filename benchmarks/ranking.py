@@ -23,7 +23,16 @@ from scipy.stats import spearmanr
 
 from benchmarks.console import exit_with, verdict
 from benchmarks.estimates import Criterion, estimate
-from benchmarks.left_out import MORE, N_SEGMENTS, POOL_SIZE, PREFERENCES, PREFERRING, SCHEDULES, play_all, plays
+from benchmarks.left_out import (
+    N_SEGMENTS,
+    POOL_SIZE,
+    PREFERENCES,
+    PREFERRING,
+    SCHEDULES,
+    play_all,
+    plays,
+    real_rows,
+)
 from benchmarks.options import Options, parse_options
 from benchmarks.prepared import Prepared
 from benchmarks.worlds import ACCURACY, UTILITY, World
@@ -33,7 +42,6 @@ from sec_rl.agents.evaluate import play
 from sec_rl.agents.lanes import EachLane, LaneController, OneByOne
 from sec_rl.agents.recorded_tasks import recorded_tasks
 from sec_rl.backends.simulator.model import load_simulator
-from sec_rl.errors import RunFolderError
 from sec_rl.tasks import load_task
 
 # Simulated runs per controller and preference: what is left to chance is less than what sets controllers apart.
@@ -54,19 +62,6 @@ COLUMNS: Mapping[str, str] = {
 
 # (controllers x preferences, seeds) or (controllers x preferences,).
 Values = NDArray[np.float64]
-
-
-def real_rows(results: Path) -> list[dict[str, Any]]:
-    """Return the rows of `benchmarks.left_out`, those of further seeds included.
-
-    Raises:
-        RunFolderError: there are none.
-    """
-    first, more = results / "left_out.json", results / f"left_out-{MORE}.json"
-    if not first.is_file():
-        raise RunFolderError(f"{str(first)!r} is missing; run benchmarks.left_out first.")
-    files = [first, more] if more.is_file() else [first]
-    return [row for file in files for row in json.loads(file.read_text(encoding="utf-8"))["rows"]]
 
 
 def real_values(rows: Sequence[Mapping[str, Any]], task: str, key: str) -> tuple[list[tuple[str, str]], Values]:

@@ -18,11 +18,11 @@ from benchmarks.estimates import Criterion, estimate
 from benchmarks.faults.children import is_running
 from benchmarks.first_result import Step, result_line, steps, timed
 from benchmarks.interop import differences
-from benchmarks.left_out import PREFERENCES, PREFERRING, SCHEDULES
+from benchmarks.left_out import PREFERENCES, PREFERRING, SCHEDULES, real_rows
 from benchmarks.noise import WIDTHS, continued
 from benchmarks.noise import write as write_noise
 from benchmarks.options import parse_options
-from benchmarks.ranking import between_seeds, bound, real_rows, real_values
+from benchmarks.ranking import between_seeds, bound, real_values
 from benchmarks.runs import BenchmarkError, RunSpec, read_result, run_all
 from benchmarks.writing import markdown_table, write_results
 from sec_rl.errors import InputError, RunFolderError
@@ -273,6 +273,7 @@ def test_further_seeds_of_a_task_count_in_the_ranking(tmp_path: Path) -> None:
     rows = real_rows(tmp_path)
     assert real_values(rows, "mrpc", "utility")[1][0] == pytest.approx([0.0, 0.1, 0.2, 0.3, 0.4])
     assert real_values(rows, "sst2", "utility")[1].shape == (18, 3)
+    assert {row["seed"] for row in real_rows(tmp_path, more=False)} == {0, 1, 2}
 
 
 @pytest.mark.parametrize(("missed", "wrong", "code"), [(10, 0, 0), (11, 0, 1), (0, 1, 1)])

@@ -67,9 +67,10 @@ def write_run(folder: Path, accuracies: list[float], *, label_fraction: float = 
         for i, a in enumerate(accuracies)
     ]
     (folder / "trajectory.jsonl").write_text("\n".join(map(json.dumps, lines)) + "\n")
-    own = {"test_accuracy": accuracies[-1], "perplexity": 5.0}
+    own = {"test_accuracy": accuracies[-1], "validation_accuracy": 0.6, "perplexity": 5.0}
     result = own | {"source": "measured", "train_seconds": 9.0, "label_fraction": label_fraction}
-    result |= {"example_passes": 300, "fp32": {"test_accuracy": accuracies[-1] + 0.01, "perplexity": 4.0}}
+    fp32 = {"test_accuracy": accuracies[-1] + 0.01, "validation_accuracy": 0.7, "perplexity": 4.0}
+    result |= {"example_passes": 300, "fp32": fp32}
     (folder / "result.json").write_text(json.dumps(result))
 
 
@@ -84,6 +85,7 @@ def test_rows_say_what_is_deployed_and_when_the_baseline_was_reached(options: Op
     dense, int8, two = (row(options, "sst2", n, 0, latencies) for n in (BASELINE, "quantization", SEQUENTIAL))
     assert (dense["accuracy"], dense["size_bytes"], dense["perplexity"]) == (pytest.approx(0.81), 400, 4.0)
     assert (int8["accuracy"], int8["size_bytes"], int8["perplexity"]) == (0.8, 100, 5.0)
+    assert (dense["validation_accuracy"], int8["validation_accuracy"]) == (0.7, 0.6)
     # The baseline's last validation accuracy is 0.8; it was there after two segments.
     assert dense["seconds_to_baseline"] == 4.0
     assert (two["seconds_to_baseline"], two["passes_to_baseline"]) == (8.0, 400)
@@ -97,6 +99,7 @@ def made_up(arm: str, seed: int) -> dict[str, Any]:
         "arm": arm,
         "seed": seed,
         "accuracy": accuracy - (0.006 + 0.0001 * seed if arm == SEC else 0.0),
+        "validation_accuracy": accuracy,
         "perplexity": 4.5 if arm == SEC else 5.0,
         "train_seconds": 60.0,
         "seconds_to_baseline": None if arm == SEC and seed == 1 else 40.0,
