@@ -41,6 +41,7 @@ PREFERENCES: Mapping[str, Preference] = {
 SCHEDULES = ("best fixed", "cubic", "random", "dense")
 # Further seeds of some tasks get a table of their own; the ranking reads both.
 MORE = "more"
+SWITCHES = {MORE: "further seeds of some tasks: written beside the table, for benchmarks.ranking"}
 POOL_SIZE, PASSES, N_SEGMENTS = 3000, 4000, 12
 POLICY, PER_PREFERENCE = "policy", "best per preference"
 # What sees the preference.
@@ -220,7 +221,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "left_out",
         "Learned control on left-out tasks, in real training.",
         tasks=("sst2", "trec6", "mrpc"),
-        switches={MORE: "further seeds of some tasks: written beside the table, for benchmarks.ranking"},
+        switches=SWITCHES,
         arguments=arguments,
     )
     if MORE in options.switches:
