@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sec_rl.backends.pruning import PruningState
-from sec_rl.compression.sizes import artefact_bytes, shape_bytes
+from sec_rl.compression.sizes import ShapeSizes, artefact_bytes
 from sec_rl.compression.slim_encoder import SlimEncoderForSequenceClassification
 from sec_rl.errors import InputError
 from sec_rl.measurement.accuracy import Scores
@@ -77,8 +78,11 @@ class EncoderSession:
     def forecast(self, compression: float) -> Forecast:
         """Predict size and latency at a compression ratio from the table; nothing changes."""
         shape = self.pruning.shape_at(compression)
-        size_bytes = shape_bytes(self.model.config, shape)
-        return Forecast(size_bytes / self.dense_bytes, self.pruning.latency_ratio_of(shape))
+        return Forecast(self._sizes.of(shape) / self.dense_bytes, self.pruning.latency_ratio_of(shape))
+
+    @cached_property
+    def _sizes(self) -> ShapeSizes:
+        return ShapeSizes(self.model.config)
 
     def structure(self) -> dict[str, Any]:
         """Return kept heads and neurons per dense layer."""

@@ -1,0 +1,46 @@
+"""Bytes that are added up from layers are those of a model that is really built."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sec_rl.compression.shape import EncoderShape, LayerShape
+from sec_rl.compression.sizes import ShapeSizes, artefact_bytes
+from sec_rl.compression.slim_config import SlimEncoderConfig
+from sec_rl.compression.slim_encoder import SlimEncoderForSequenceClassification
+
+HEADS, NEURONS, LAYERS = 4, 64, 3
+# Segments as BERT has them, relative positions as MPNet has them.
+CONFIGS = [
+    SlimEncoderConfig(
+        vocab_size=50,
+        hidden_size=32,
+        num_hidden_layers=LAYERS,
+        num_attention_heads=HEADS,
+        intermediate_size=NEURONS,
+        max_position_embeddings=16,
+        relative_buckets=buckets,
+    )
+    for buckets in (0, 8)
+]
+
+layers = st.one_of(
+    st.just(LayerShape((), (), present=False)),
+    st.builds(
+        lambda heads, neurons: LayerShape(tuple(sorted(heads)), tuple(sorted(neurons))),
+        st.sets(st.integers(0, HEADS - 1)),
+        st.sets(st.integers(0, NEURONS - 1)),
+    ),
+)
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=["segments", "relative positions"])
+@given(st.tuples(*[layers] * LAYERS))
+def test_bytes_of_a_shape_are_those_of_its_model(config: SlimEncoderConfig, chosen: tuple[LayerShape, ...]) -> None:
+    shape = EncoderShape(chosen, HEADS, NEURONS)
+    with torch.device("meta"):
+        model = SlimEncoderForSequenceClassification(config.with_shape(shape))
+    assert ShapeSizes(config).of(shape) == artefact_bytes(model)
