@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from pathlib import Path
 
@@ -80,6 +81,7 @@ def scale_latency(
         stats = {name: by_batch[_BATCH] for name, by_batch in measure_latencies(targets, settings).items()}
         dense_ms = stats["dense"].p50_ms
         session.pruning.fit_table(dense_ms, shapes["probe"], dense_ms / speedup(stats["dense"], stats["probe"]).value)
-        fp32_ms = stats["fp32"].p05_ms if known is None or fp32_again else known.fp32
+        # What is known is lower than what was not timed.
+        fp32_ms = stats["fp32"].p05_ms if "fp32" in stats else math.inf
         found = QuietTimes(fp32_ms, stats["dense"].p05_ms)
         return found if known is None else found.least(known)

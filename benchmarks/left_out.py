@@ -224,7 +224,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         switches=SWITCHES,
         arguments=arguments,
     )
-    if MORE in options.switches:
+    more = MORE in options.switches
+    if more:
         options = replace(options, name=f"{options.name}-{MORE}")
     play_all(options, plays(options))
     rows, spread = rows_of(options)
@@ -236,7 +237,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         f"Latency: batch 32, 32 tokens, against dense int8; worst spread of block medians {spread:.2f}.",
         "Utility counts accuracy from the dense run of the same task and seed.",
     ]
-    if MORE in options.switches:
+    if more:
         together = judge([*real_rows(options.results, more=False), *rows])
         gains = "; ".join(f"{each.name} {each.estimate.text(3)}" for each in together)
         notes.append(f"Together with the runs of `benchmarks.left_out`, each weighing the same: {gains}.")
