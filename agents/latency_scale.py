@@ -15,8 +15,8 @@ from sec_rl.measurement.ratio import QuietTimes, speedup
 # they have gone, just before `sec_rl.envs.action.LANDING`: the first time, what is timed is the structure that the
 # target stood for until then, and the one that it turns out to stand for can be a good deal smaller.
 TIMED_AGAIN_AT = (0.4, 0.7)
-# Far enough from dense to tell blocks from what is fixed, near enough to what targets ask for.
-_PROBED_RATIO, _LEAST_PROBED = 0.6, 0.3
+# Far enough from dense to tell blocks from what is fixed.
+_LEAST_PROBED = 0.3
 _BATCH = 32
 # Many short turns follow a machine whose speed changes better than a few long ones.
 _TURN_SECONDS, _WARMUP, _LEAST_CALLS = 0.25, 2, 3
@@ -29,7 +29,7 @@ def scale_latency(
     threads: int,
     length: int,
     rounds: int,
-    ratio: float = _PROBED_RATIO,
+    ratio: float,
     known: QuietTimes | None = None,
     fp32_again: bool = False,
 ) -> QuietTimes:

@@ -226,6 +226,7 @@ def _open(
     if reference is not None:
         check_passes(reference, session)
     wanted = aimed(config.preference)
+    limits = Limits(data_min=Limits().data_min * config.data_ratio, data_max=config.data_ratio)
     if saved is None:
         about: dict[str, Any] = {
             "table": session.pruning.table.to_dict(),
@@ -234,7 +235,8 @@ def _open(
         }
         if wanted.target_speedup is not None:
             timing = time.perf_counter()
-            about["quiet_ms"] = asdict(_scaled(session, config))
+            # What is beyond reach is refused by the clock, not by a line drawn on from wider models.
+            about["quiet_ms"] = asdict(_scaled(session, config, ratio=limits.compression_max))
             about["timing_seconds"] += time.perf_counter() - timing
     else:
         about = {name: saved[name] for name in _ABOUT}
@@ -242,7 +244,6 @@ def _open(
     # Without a target for speed nobody needs to know what the format alone gives.
     gain = 1.0 if about["quiet_ms"] is None else QuietTimes(**about["quiet_ms"]).speedup
     opened = OpenedSession(session, metrics, accuracy, gain)
-    limits = Limits(data_min=Limits().data_min * config.data_ratio, data_max=config.data_ratio)
     if saved is None:
         check_reach(opened, config.preference, limits.compression_max)
         known = {"validation": session.validation_seconds, "timing": about["timing_seconds"]}

@@ -115,9 +115,11 @@ class SimulatorVecEnv(VecEnv):
         lanes = self._opened()
         before = lanes.accuracy.copy()
         asked = self._levers if self._actions.shape[1] == 2 else lever_settings(np.nan_to_num(self._actions))
-        lanes.advance(self._guarded(), asked)
-        # As in `Drive.act`: the first segment has no model to return to.
-        lost = collapsed_lanes(before, lanes.accuracy, lanes.tasks.n_classes) & (lanes.segment > 1.0)
+        target, forced = self._guarded()
+        lanes.advance(target, asked)
+        # As in `Drive.settle`: what is forced stays, and the first segment has no model to return to.
+        may_return = (lanes.segment > 1.0) & ~(forced & (lanes.segment < lanes.n_segments))
+        lost = collapsed_lanes(before, lanes.accuracy, lanes.tasks.n_classes) & may_return
         if lost.any():
             lanes.rollback(lost)
             self._step_scale = np.where(lost, self._step_scale / 2.0, self._step_scale)
@@ -220,16 +222,16 @@ class SimulatorVecEnv(VecEnv):
         free = np.isnan(wishes.target_speedup) & np.isnan(wishes.target_size_ratio)
         return np.where(free, np.nan, goal)
 
-    def _guarded(self) -> NDArray[np.float64]:
-        """Return the ratios of the next segment, as `Drive` bounds them."""
+    def _guarded(self) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Return the ratios of the next segment as `Drive` bounds them, and where the targets force them up."""
         lanes = self._opened()
         wanted = apply_actions(self._ratios, np.nan_to_num(self._actions[:, :2]), self._limits)
         now = self._ratios[:, 1]
         compression = np.minimum(wanted[:, 1], now + np.where(self._resting, 0.0, self._step_scale * ACTION_SCALE[1]))
         left = lanes.n_segments - lanes.segment - 1.0
         low, high = compression_window(self._goal, now, left, lanes.n_segments, self._limits.compression_max)
-        compression = np.minimum(np.maximum(compression, low), np.maximum(high, np.minimum(now, wanted[:, 1])))
-        return np.stack([wanted[:, 0], compression], axis=1)
+        bounded = np.minimum(np.maximum(compression, low), np.maximum(high, np.minimum(now, wanted[:, 1])))
+        return np.stack([wanted[:, 0], bounded], axis=1), bounded > np.maximum(compression, now)
 
     def _remember(self) -> None:
         lanes = self._opened()

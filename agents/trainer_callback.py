@@ -32,6 +32,7 @@ from sec_rl.backends.trainer import TrainerSession, read_rows
 from sec_rl.compression.artefact import save_artefact, save_weights
 from sec_rl.config import PruningConfig, RunConfig
 from sec_rl.data.selection import SELECTIONS
+from sec_rl.envs.action import Limits
 from sec_rl.envs.drive import Step
 from sec_rl.errors import InputError, unknown_name
 from sec_rl.measurement.accuracy import Scores, classification_scores
@@ -286,6 +287,11 @@ class SynergyCallback(TrainerCallback):  # type: ignore[misc]
         with tempfile.TemporaryDirectory(prefix="sec-rl-dense-") as folder:
             save_weights(session.model, Path(folder))
             times = scale_latency(
-                session, folder, threads=torch.get_num_threads(), length=self._length, rounds=LATENCY_ROUNDS
+                session,
+                folder,
+                threads=torch.get_num_threads(),
+                length=self._length,
+                rounds=LATENCY_ROUNDS,
+                ratio=Limits().compression_max,
             )
         return times.speedup

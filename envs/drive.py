@@ -17,7 +17,8 @@ Three guards stand between action and session. In the last fifth of a run nothin
 preference has targets, the compression ratio neither passes the smallest one that meets them nor stays so low that
 they fall out of reach (`action.compression_window` for both). And a segment after which more than half of what the
 model had learned over chance is lost is rolled back: the model returns to where it was, the segment stays spent, the
-next one trains it without removing more, and from then on compression moves in steps half as wide.
+next one trains it without removing more, and from then on compression moves in steps half as wide. A removal that the
+targets leave no time to put off is kept all the same, unless the run ends with it: rolled back, it would come again.
 
 Where somebody else trains (a Hugging Face Trainer, which calls and is not called), the same body is taken in two
 halves: `plan` before the segment, `settle` after it.
@@ -96,12 +97,14 @@ class Plan:
         observation: what the controller saw, (24,).
         action: what it answered, (2,) or (6,).
         target: the ratios to realise; `levers`: how.
+        forced: whether more is removed than was asked for, since the targets leave no time to put it off.
     """
 
     observation: NDArray[np.float32]
     action: NDArray[np.float32]
     target: Ratios
     levers: Levers
+    forced: bool
 
 
 class Drive:
@@ -187,8 +190,9 @@ class Drive:
             InputError: the action has another shape or is not finite.
         """
         check_action(action, self._mode)
-        target = self._guarded(apply_action(self._ratios, action[:2], self._limits))
-        return Plan(self._observation, np.asarray(action, np.float32), target, levers_from(action, self._levers))
+        target, forced = self._guarded(apply_action(self._ratios, action[:2], self._limits))
+        levers = levers_from(action, self._levers)
+        return Plan(self._observation, np.asarray(action, np.float32), target, levers, forced)
 
     def settle(self, plan: Plan, after: Metrics) -> Step:
         """Take note of a segment that went as planned; a collapse is rolled back.
@@ -198,8 +202,10 @@ class Drive:
             after: metrics after it.
         """
         session, before = self._opened.session, self.history[-1]
+        # What is forced would be removed again at once, and have less time to recover.
+        stays = plan.forced and after.segment < after.n_segments
         # Before the first segment nothing was trained: there is no model to return to, only a lucky guess.
-        rolled_back = before.segment > 0 and collapsed(before, after)
+        rolled_back = before.segment > 0 and not stays and collapsed(before, after)
         if rolled_back:
             after = session.rollback()
             self.rollbacks += 1
@@ -250,7 +256,8 @@ class Drive:
     def _encode(self) -> NDArray[np.float32]:
         return encode(self.history, self._preference, format_speedup=self._opened.format_speedup)
 
-    def _guarded(self, wanted: Ratios) -> Ratios:
+    def _guarded(self, wanted: Ratios) -> tuple[Ratios, bool]:
+        """Return the ratios of the next segment, and whether the targets force them up."""
         before = self.history[-1]
         left = before.n_segments - before.segment - 1
         now = self._ratios.compression
@@ -262,8 +269,8 @@ class Drive:
         goals, nows, lefts, totals = (np.array([float(value)]) for value in known)
         low, high = compression_window(goals, nows, lefts, totals, self._limits.compression_max)
         # What is removed already stays: structures come whole, so a goal may be passed by less than one of them.
-        compression = min(max(compression, float(low[0])), max(float(high[0]), min(now, wanted.compression)))
-        return Ratios(wanted.data, compression)
+        bounded = min(max(compression, float(low[0])), max(float(high[0]), min(now, wanted.compression)))
+        return Ratios(wanted.data, bounded), bounded > max(compression, now)
 
 
 def collapsed(before: Metrics, after: Metrics) -> bool:

@@ -41,7 +41,7 @@ class SynergyEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
     **Guards**: with targets for speed or size, the compression ratio stops at the smallest value that meets them and
     never falls out of their reach. A segment that loses more than half of what was learned over chance is rolled
     back: the model returns, the segment stays spent, the next one removes nothing, later compression steps are half
-    as wide (`sec_rl.envs.drive`).
+    as wide; except where the targets leave no time to put the removal off (`sec_rl.envs.drive`).
 
     **Info** of `step`: `metrics` (see `sec_rl.values.Metrics`), `reward_terms`, `target` (data and compression ratio
     that the session was asked for), `rolled_back`, `rollbacks` (so far).

@@ -141,6 +141,24 @@ def test_collapse_is_rolled_back_counted_and_followed_by_rest_and_smaller_steps(
     assert again.metrics.compression_ratio == pytest.approx(ACTION_SCALE[1] / 2, abs=1e-3)
 
 
+def test_what_a_target_leaves_no_time_to_put_off_is_removed_once_and_trained_from_then_on() -> None:
+    """Rolled back, it would be removed again in every segment that is left, and none of them would train anything."""
+    driven = drive(Fragile(20, strength=0.01), Preference(target_speedup=10.0))
+    steps = [driven.act(np.array([0.0, -1.0], np.float32)) for _ in range(20)]
+    assert driven.rollbacks == 0
+    assert 10.0 <= 1.0 / steps[-1].metrics.latency_ratio < 10.5
+    assert steps[-1].metrics.validation_accuracy > 0.5
+    # Where nothing is left to recover in, the model that works is kept.
+    session = Fragile(8)
+    late = drive(session, Preference(target_speedup=10.0))
+    late.history[-1] = session.before = session.now = replace(
+        late.history[-1], segment=7, data_ratio=1.0, validation_accuracy=0.9
+    )
+    plan = late.plan(np.array([0.0, -1.0], np.float32))
+    assert plan.forced
+    assert late.settle(plan, replace(session.now, segment=8, validation_accuracy=0.5)).rolled_back
+
+
 def test_the_first_segment_is_never_rolled_back() -> None:
     """An untrained model may guess well; what it is trained to first may do worse, and must not stop the run."""
     driven = drive(Fragile(12), Preference())

@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from sec_rl.compression.allocation import choose_shape
+from sec_rl.compression.allocation import NEURON_GROUP, choose_shape
 from sec_rl.compression.cost_table import CostTable, analytic_table, with_bytes
 from sec_rl.compression.export import build_onnx
 from sec_rl.compression.importance import ImportanceTracker
-from sec_rl.compression.latency_table import block_models
+from sec_rl.compression.latency_table import block_models, block_widths, table_from_times
 from sec_rl.compression.shape import EncoderShape
 from sec_rl.compression.slim_config import SlimEncoderConfig
 from sec_rl.compression.slim_encoder import SlimEncoderForSequenceClassification
@@ -129,6 +129,18 @@ def test_noise_free_table_rises_with_width() -> None:
     table: CostTable = TABLE
     for curve in (table.attention, table.ffn, table.last_attention, table.last_ffn):
         assert (np.diff(curve) >= 0).all()
+
+
+def test_a_block_that_keeps_a_single_structure_is_not_taken_for_nearly_free() -> None:
+    """Most of what a narrow block costs it costs at any width; a line from nothing to an eighth would hide that."""
+    config = small_model().config
+    heads, neurons = block_widths(config)
+    assert {0, 1, config.num_attention_heads} <= set(heads.tolist())
+    assert {0, NEURON_GROUP, config.intermediate_size} <= set(neurons.tolist())
+    times = np.concatenate([np.where(widths == 0, 0.1, 1.0) for widths in (heads, neurons, heads, neurons)])
+    table = table_from_times(config, times, 0.02)
+    for curve, narrowest in ((table.attention, 1), (table.ffn, NEURON_GROUP)):
+        assert curve[[0, narrowest, -1]] == pytest.approx([0.1, 1.0, 1.0])
 
 
 def test_blocks_are_timed_as_the_whole_model_runs_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,18 +7,22 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
+from sec_rl.compression.allocation import NEURON_GROUP
 from sec_rl.compression.cost_table import CostTable
 from sec_rl.compression.export import attention_block, ffn_block
 from sec_rl.compression.onnx_blocks import GraphBuilder
 from sec_rl.compression.slim_config import SlimEncoderConfig
 
+# Of the dense width. Where there is anything at all, its inputs are quantized and its outputs scaled back, and of a
+# narrow block that is most of the time: what is narrowest is measured as well, for no line from nothing shows it.
 _SHARES = (0.0, 0.125, 0.25, 0.375, 0.5, 0.75, 1.0)
 
 
 def block_widths(config: SlimEncoderConfig) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the numbers of heads and of neurons to measure; what lies between is interpolated."""
-    heads = np.unique([round(share * config.num_attention_heads) for share in _SHARES])
-    neurons = np.unique([round(share * config.intermediate_size / 32) * 32 for share in _SHARES])
+    groups = config.intermediate_size / NEURON_GROUP
+    heads = np.unique([1, *(round(share * config.num_attention_heads) for share in _SHARES)])
+    neurons = NEURON_GROUP * np.unique([min(1, round(groups)), *(round(share * groups) for share in _SHARES)])
     return heads, neurons
 
 
