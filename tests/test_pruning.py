@@ -119,6 +119,16 @@ def test_before_training_the_light_structures_go_first() -> None:
     assert set(range(32)) <= set(shape.layers[1].neurons)
 
 
+@settings(max_examples=40)
+@given(st.lists(st.tuples(st.floats(0.0, 0.999), st.floats(0.0, 1.0)), min_size=1, max_size=5), st.integers(0, 5))
+def test_a_head_stays_whatever_goes(asked: list[tuple[float, float]], seed: int) -> None:
+    """Without any attention the first position, which the classifier reads, says the same of every text."""
+    shape, importance = DENSE, scored(seed)
+    for ratio, depth_share in asked:
+        shape = choose_shape(shape, importance, TABLE, ratio, depth_share=depth_share)
+        assert any(layer.heads for layer in shape.layers)
+
+
 def test_depth_share_drops_whole_layers() -> None:
     shape = choose_shape(DENSE, scored(), TABLE, 0.5, depth_share=1.0)
     assert [layer.present for layer in shape.layers].count(False) == 2

@@ -47,7 +47,8 @@ def choose_shape(
     """Choose what to keep so that at least `compression_ratio` of the prunable cost is gone.
 
     When the ratio rises only structures that are still there can go; when it falls those that are there stay and
-    removed ones return, the most important per cost first.
+    removed ones return, the most important per cost first. One head stays whatever the ratio: the classifier reads
+    the first position, which without attention says the same of every text.
 
     Args:
         current: what is left now.
@@ -63,13 +64,16 @@ def choose_shape(
         return dense
     base = _drop_layers(current, importance, table, compression_ratio * depth_share, shrinking=shrinking)
     present = [i for i, layer in enumerate(base.layers) if layer.present]
+    # As late as possible, where it costs least: the last layer computes its first position only.
+    reading = max((i for i in present if base.layers[i].heads), default=present[-1])
     blocks = []
     for i in present:
         attention, ffn = table.attention, table.ffn
         if i == present[-1]:
             attention, ffn = table.last_attention, table.last_ffn
         heads, neurons = base.layers[i].heads, base.layers[i].neurons
-        blocks.append(_options(importance.heads[i], heads, attention, 1, shrinking=shrinking))
+        least = int(i == reading)
+        blocks.append(_options(importance.heads[i], heads, attention, 1, shrinking=shrinking, least=least))
         blocks.append(_options(importance.neurons[i], neurons, ffn, NEURON_GROUP, shrinking=shrinking))
     picks = _solve(blocks, budget)
     layers = list(base.layers)
@@ -82,8 +86,10 @@ def choose_shape(
     return EncoderShape(tuple(layers), current.dense_heads, current.dense_neurons)
 
 
-def _options(scores: Array, active: tuple[int, ...], curve: Array, group: int, *, shrinking: bool) -> _Block:
-    """List the widths a block may take: at most the present one when shrinking, at least it otherwise."""
+def _options(
+    scores: Array, active: tuple[int, ...], curve: Array, group: int, *, shrinking: bool, least: int = 0
+) -> _Block:
+    """List the widths, from `least`, that a block may take: up to the present one when shrinking, else from it."""
     scores = np.maximum(scores, _LEAST)
     is_active = np.zeros(len(scores), bool)
     is_active[list(active)] = True
@@ -92,6 +98,7 @@ def _options(scores: Array, active: tuple[int, ...], curve: Array, group: int, *
     n_active = len(active)
     widths = np.unique(np.append(np.arange(0, len(scores) + 1, group), [n_active, len(scores)]))
     kept = widths[widths <= n_active] if shrinking else widths[widths >= n_active]
+    kept = kept[kept >= min(least, kept[-1])]
     gained = np.concatenate([[0.0], np.cumsum(scores[order])])
     return _Block(order, kept, curve[kept], _loss(gained)[kept])
 
@@ -152,7 +159,8 @@ def _drop_layers(
         for i in order:
             if len(dropped) >= n_drop:
                 break
-            dropped.add(i)
+            if any(layer.heads for j, layer in enumerate(current.layers) if j not in {*dropped, i}):
+                dropped.add(i)
     else:
         for i in reversed(order):
             if len(dropped) <= n_drop:
