@@ -23,6 +23,7 @@ from sec_rl.backends.simulator.lanes import Opening, draw_opening
 from sec_rl.backends.simulator.model import DESCRIPTION, WEIGHTS, Simulator, load_simulator
 from sec_rl.backends.simulator.session import SimulatedSession
 from sec_rl.backends.simulator.tasks import TaskBatch, draw_tasks
+from sec_rl.envs import drive as driving
 from sec_rl.envs.action import Limits
 from sec_rl.envs.batch import PreferenceBatch
 from sec_rl.envs.drive import Drive
@@ -121,10 +122,22 @@ def test_compression_hurts_and_labels_help(simulator: Simulator) -> None:
     assert final(1.0, 0.0) > final(0.05, 0.0) + 0.05
 
 
-@given(st.integers(0, 10_000), st.lists(st.tuples(st.floats(-1, 1), st.floats(-1, 1)), min_size=16, max_size=16))
+@pytest.mark.parametrize("lost_share", [0.5, 2.0], ids=["as it is", "every segment a collapse"])
+@given(
+    seed=st.integers(0, 10_000),
+    actions=st.lists(st.tuples(st.floats(-1, 1), st.floats(-1, 1)), min_size=16, max_size=16),
+)
 @settings(max_examples=25)
-def test_lanes_do_what_drive_does(simulator: Simulator, seed: int, actions: list[tuple[float, float]]) -> None:
+def test_lanes_do_what_drive_does(
+    simulator: Simulator, lost_share: float, seed: int, actions: list[tuple[float, float]]
+) -> None:
     """The vectorised environment and the environment of one session are the same environment."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(driving, "_LOST_SHARE", lost_share)
+        _step_side_by_side(simulator, seed, actions)
+
+
+def _step_side_by_side(simulator: Simulator, seed: int, actions: list[tuple[float, float]]) -> None:
     env = SimulatorVecEnv(simulator, 3, seed)
     lane = 1
     observation: Any = env.reset()[lane]

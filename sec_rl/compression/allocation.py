@@ -148,7 +148,7 @@ def _solve(blocks: list[_Block], budget: float) -> list[int]:
 def _drop_layers(
     current: EncoderShape, importance: ImportanceTracker, table: CostTable, share: float, *, shrinking: bool
 ) -> EncoderShape:
-    """Drop (or bring back) whole layers until `share` of the dense layers is gone; at least one stays."""
+    """Drop (or bring back) whole layers until `share` of the dense layers is gone; at least one with heads stays."""
     n_layers = len(current.layers)
     n_drop = min(round(share * n_layers), n_layers - 1)
     value = importance.heads.sum(1) + importance.neurons.sum(1)
