@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sec_rl.agents.targets_report import SPEEDUP_MARGIN, aimed, check_reach, quiet_notes, targets_report
+from sec_rl.agents.targets_report import SIZE_MARGIN, SPEEDUP_MARGIN, aimed, check_reach, quiet_notes, targets_report
 from sec_rl.envs.action import ACTION_SCALE, LANDING, Limits, levers_from
 from sec_rl.envs.drive import Drive, collapsed
 from sec_rl.envs.session import OpenedSession
@@ -194,6 +194,8 @@ def test_wide_actions_set_levers() -> None:
 def test_report_compares_what_was_measured_with_what_was_asked() -> None:
     wishes = Preference(target_speedup=8.0, target_size_ratio=0.1, max_accuracy_drop=1.0)
     assert aimed(wishes).target_speedup == pytest.approx(8.0 * SPEEDUP_MARGIN)
+    assert aimed(wishes).target_size_ratio == pytest.approx(0.1 * SIZE_MARGIN)
+    assert aimed(Preference()) == Preference()
     result: dict[str, Any] = {
         "size_bytes": 11.0,
         "latency_quantiles_ms": {
