@@ -19,7 +19,7 @@ TIMED_AGAIN_AT = (0.4, 0.7)
 _LEAST_PROBED = 0.3
 _BATCH = 32
 # Many short turns follow a machine whose speed changes better than a few long ones.
-_TURN_SECONDS, _WARMUP, _LEAST_CALLS = 0.25, 2, 3
+_TURN_SECONDS, _WARMUP, _LEAST_CALLS = 0.25, 2, 6
 
 
 def scale_latency(
@@ -55,7 +55,7 @@ def scale_latency(
         fp32_again: it is timed although it is known.
 
     Returns:
-        of batches of 32; of what is known already and what was found now the lower ones.
+        of batches of 32; what was found now together with what is known already.
     """
     shapes = {"dense": session.pruning.dense_shape, "probe": session.pruning.shape_at(max(ratio, _LEAST_PROBED))}
     with tempfile.TemporaryDirectory(prefix="sec-rl-scale-") as folder:
@@ -81,7 +81,7 @@ def scale_latency(
         stats = {name: by_batch[_BATCH] for name, by_batch in measure_latencies(targets, settings).items()}
         dense_ms = stats["dense"].p50_ms
         session.pruning.fit_table(dense_ms, shapes["probe"], dense_ms / speedup(stats["dense"], stats["probe"]).value)
-        # What is known is lower than what was not timed.
+        # Beside any time that is known, one that was not taken counts for nothing.
         fp32_ms = stats["fp32"].p05_ms if "fp32" in stats else math.inf
         found = QuietTimes(fp32_ms, stats["dense"].p05_ms)
-        return found if known is None else found.least(known)
+        return found if known is None else found.with_another(known)

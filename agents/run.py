@@ -283,7 +283,7 @@ def _scaled(session: BertSession, config: RunConfig, **how: Any) -> QuietTimes:
             session.source,
             threads=session.threads,
             length=config.latency_sequence_length,
-            # A run asks three times, and keeps the lowest: together they are more than all rounds once.
+            # A run asks three times: together they are more than all rounds once.
             rounds=max(1, config.latency_rounds // 2),
             **how,
         )

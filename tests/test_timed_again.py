@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from benchmarks.faults.runs import small_run
 from sec_rl.agents import latency_scale
@@ -16,7 +19,7 @@ from sec_rl.agents.latency_scale import TIMED_AGAIN_AT
 from sec_rl.agents.targets_report import SPEEDUP_MARGIN
 from sec_rl.backends.bert import BertSession
 from sec_rl.measurement.latency import LatencySettings, LatencyStats, LatencyTarget, summarise
-from sec_rl.measurement.ratio import QuietTimes
+from sec_rl.measurement.ratio import SAME_QUIET, QuietTimes
 from sec_rl.tasks import load_task
 from sec_rl.values import Preference
 
@@ -40,7 +43,7 @@ def test_the_goal_follows_a_machine_whose_speed_changes(tmp_path: Path, monkeypa
     assert len(asked) == 3
     assert [how.get("fp32_again", False) for how in asked] == [False, False, True]
     assert [how.get("known") for how in asked] == [None, QuietTimes(120.0, 30.0), QuietTimes(60.0, 30.0)]
-    # What the target stood for until then: seven hundredths beyond what int8 gives anyway.
+    # What the target stood for until then: some hundredths beyond what int8 gives anyway.
     again, last = (round(share * config.n_segments) for share in TIMED_AGAIN_AT)
     assert 0.0 < asked[1]["ratio"] < 0.2
     assert max(removed[: again + 1]) < 0.2
@@ -53,7 +56,7 @@ def test_the_goal_follows_a_machine_whose_speed_changes(tmp_path: Path, monkeypa
 
 
 @pytest.mark.parametrize(
-    ("fp32_again", "expected"), [(False, QuietTimes(200.0, 29.0)), (True, QuietTimes(120.0, 29.0))]
+    ("fp32_again", "expected"), [(False, QuietTimes(200.0, 29.5)), (True, QuietTimes(120.0, 29.5))]
 )
 def test_a_slow_moment_for_fp32_is_mended_when_it_is_timed_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fp32_again: bool, expected: QuietTimes
@@ -76,3 +79,13 @@ def test_a_slow_moment_for_fp32_is_mended_when_it_is_timed_again(
     found = latency_scale.scale_latency(session, session.source, **how, known=known, fp32_again=fp32_again)
     assert found == expected
     assert asked == [{"fp32", "dense", "probe"}, {"dense", "probe"} | ({"fp32"} if fp32_again else set())]
+
+
+@given(st.floats(1.0, 1e3), st.floats(1.0, 0.99 + SAME_QUIET) | st.floats(1.01 + SAME_QUIET, 3.0))
+def test_two_quiet_times_are_averaged_and_a_busy_one_is_left_out(quiet: float, times: float) -> None:
+    """The order does not matter, an unknown time counts for nothing, and what comes out lies between both."""
+    first, second = QuietTimes(quiet, quiet), QuietTimes(quiet * times, math.inf)
+    found = first.with_another(second)
+    assert found == second.with_another(first)
+    assert found.int8 == quiet
+    assert found.fp32 == pytest.approx(quiet * (1.0 + times) / 2.0 if times < 1.0 + SAME_QUIET else quiet)

@@ -10,6 +10,9 @@ from scipy.stats import binom
 from sec_rl.errors import InputError
 from sec_rl.measurement.latency import LatencyStats
 
+# Largest share by which two quiet times of one model differ by chance.
+SAME_QUIET = 0.15
+
 
 @dataclass(frozen=True)
 class Speedup:
@@ -34,7 +37,7 @@ class QuietTimes:
 
     Where two virtual cores come to share a physical one, int8 loses more than fp32 does: a ratio of medians says as
     much about that as about the models. The fastest twentieth of the calls does not, as long as the cores were apart
-    for a part of the time; and of two times of one model the lower one is the better.
+    for a part of the time.
 
     Attributes:
         fp32: of the model in fp32.
@@ -49,9 +52,13 @@ class QuietTimes:
         """How many times faster int8 is."""
         return self.fp32 / self.int8
 
-    def least(self, other: QuietTimes) -> QuietTimes:
-        """Return the lower time of each model."""
-        return QuietTimes(min(self.fp32, other.fp32), min(self.int8, other.int8))
+    def with_another(self, other: QuietTimes) -> QuietTimes:
+        """Return what two timings together say of each model.
+
+        Quiet times of one model differ by some hundredths by chance, and the mean is the better guess; where they
+        differ by more than `SAME_QUIET` of the lower one, the machine had no quiet moment for the other.
+        """
+        return QuietTimes(_together(self.fp32, other.fp32), _together(self.int8, other.int8))
 
 
 def speedup(reference: LatencyStats, other: LatencyStats) -> Speedup:
@@ -72,3 +79,8 @@ def speedup(reference: LatencyStats, other: LatencyStats) -> Speedup:
     skipped = max(int(binom.ppf(0.025, n, 0.5)) - 1, 0)
     confidence = 1.0 - 2.0 * float(binom.cdf(skipped, n, 0.5))
     return Speedup(float(np.median(ratios)), float(ratios[skipped]), float(ratios[n - 1 - skipped]), confidence)
+
+
+def _together(first: float, second: float) -> float:
+    low, high = sorted((first, second))
+    return (low + high) / 2.0 if high <= (1.0 + SAME_QUIET) * low else low
