@@ -186,7 +186,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         f"Speed-up: the dense fp32 model's time over the artefact's, both the 5th percentile of {_ROUNDS} rounds in "
         "which all models take turns, after all training: the machine's quiet moments, since other work on it slows "
         f"int8 more than fp32; turns spread by up to {100 * worst_spread(latencies):.0f} %. Fp32 is the mean of "
-        f"{len(_FP32)} processes. Reported by the runs: of the same percentiles, as each measured them at its closing.",
+        f"{len(_FP32)} processes. Reported by the runs: of the same percentiles, as each measured them at its "
+        "closing.",
         f"A replay takes {estimate([r['seconds'] for r in rows]).text(0)} s. Loading task and encoder is "
         f"{shares['opening'].text(1)} % of it; export, the test split and the timing that the result reports, at the "
         f"end, are {shares['closing'].text(1)} %.",
