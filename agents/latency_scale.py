@@ -11,10 +11,6 @@ from sec_rl.compression.export import build_onnx
 from sec_rl.measurement.latency import LatencySettings, LatencyTarget, measure_latencies
 from sec_rl.measurement.ratio import QuietTimes, speedup
 
-# Shares of a run after which the machine is timed again, where there is a target. Before most structures go; and when
-# they have gone, just before `sec_rl.envs.action.LANDING`: the first time, what is timed is the structure that the
-# target stood for until then, and the one that it turns out to stand for can be a good deal smaller.
-TIMED_AGAIN_AT = (0.4, 0.7)
 # Far enough from dense to tell blocks from what is fixed.
 _LEAST_PROBED = 0.3
 _BATCH = 32

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,11 @@ from sec_rl.agents.artefact_latency import measure_artefact
 from sec_rl.agents.configured import OnTask, configured_controller, configured_task
 from sec_rl.agents.controllers import Controller
 from sec_rl.agents.episode import run_episode, trajectory_line
-from sec_rl.agents.latency_scale import TIMED_AGAIN_AT, scale_latency
+from sec_rl.agents.latency_scale import scale_latency
 from sec_rl.agents.reference import check_passes, dense_side, read_reference
 from sec_rl.agents.run_state import CHECKPOINTS, Saver, check_config, drop_states, how_to_go_on, saved_state
 from sec_rl.agents.targets_report import aimed, check_reach, quiet_notes, targets_report
+from sec_rl.agents.timed_again import time_again
 from sec_rl.backends.bert import BertSession
 from sec_rl.classifier import read_label_names
 from sec_rl.compression.cost_table import CostTable
@@ -254,23 +256,13 @@ def _open(
 
 
 def _time_again(opened: _OpenRun, step: Step) -> None:
-    """Where a speed-up is asked for, time the machine again before most structures go, and when they have gone.
-
-    Its speed changes with what else it does; and what it needs for the structure that the target stands for now is
-    read off that structure itself.
-    """
-    due = {max(1, round(share * step.metrics.n_segments)) for share in TIMED_AGAIN_AT}
-    if opened.config.preference.target_speedup is None or step.metrics.segment not in due:
+    """Time the machine again where a speed-up is asked for and it is due, and keep what was found for a state."""
+    if opened.about["quiet_ms"] is None:
         return
     started = time.perf_counter()
-    goal = opened.drive.goal()
-    assert goal is not None  # a speed-up is asked for
-    # The machine may have no quiet moment just now, and have had one before.
     known = QuietTimes(**opened.about["quiet_ms"])
-    last = step.metrics.segment == max(due)
-    quiet = _scaled(opened.session, opened.config, ratio=goal, known=known, fp32_again=last)
-    opened.drive.time_again(quiet.speedup)
-    opened.about["quiet_ms"] = asdict(quiet)
+    found = time_again(opened.drive, step.metrics, known, partial(_scaled, opened.session, opened.config))
+    opened.about["quiet_ms"] = asdict(found)
     opened.about["timing_seconds"] += time.perf_counter() - started
 
 

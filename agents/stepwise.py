@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from functools import partial
 
 from sec_rl.agents.controllers import Controller
 from sec_rl.agents.targets_report import aimed, check_reach
+from sec_rl.agents.timed_again import time_again
 from sec_rl.backends.trainer import TrainerSession
 from sec_rl.envs.action import Limits
 from sec_rl.envs.drive import INITIAL, Drive, Plan, Step
 from sec_rl.envs.session import OpenedSession
 from sec_rl.measurement.accuracy import Scores
+from sec_rl.measurement.ratio import QuietTimes
 from sec_rl.values import Levers, Preference
 
 
@@ -21,6 +25,7 @@ class StepwiseEpisode:
         session: not opened yet.
         controller: observation -> action; is reset.
         preference: weights and targets, as the user gave them.
+        scale: `sec_rl.agents.latency_scale.scale_latency`, its settings filled in; for a speed-up to reach.
         max_steps: optimizer steps of the run.
         seed: of everything random in the controller.
 
@@ -30,11 +35,19 @@ class StepwiseEpisode:
     """
 
     def __init__(
-        self, session: TrainerSession, controller: Controller, preference: Preference, *, max_steps: int, seed: int
+        self,
+        session: TrainerSession,
+        controller: Controller,
+        preference: Preference,
+        *,
+        scale: Callable[..., QuietTimes],
+        max_steps: int,
+        seed: int,
     ) -> None:
         self.session, self.steps, self.due = session, list[Step](), 0
         self._controller, self._preference = controller, preference
-        self._max_steps = max_steps
+        self._scale, self._max_steps = scale, max_steps
+        self._quiet: QuietTimes | None = None
         self._drive: Drive | None = None
         self._plan: Plan | None = None
         self._seconds, self._began = 0.0, 0.0
@@ -45,15 +58,18 @@ class StepwiseEpisode:
         """Whether every segment is spent."""
         return self._drive is not None and self._drive.done
 
-    def open(self, scores: Scores, format_speedup: float) -> None:
+    def open(self, scores: Scores) -> None:
         """Begin, with the untrained model's validation scores.
 
         Raises:
             InputError: a target is out of reach.
         """
         metrics = self.session.open(scores)
-        opened = OpenedSession(self.session, metrics, metrics.validation_accuracy, format_speedup)
         wanted, limits = aimed(self._preference), Limits()
+        if wanted.target_speedup is not None:
+            self._quiet = self._scale(self.session, ratio=limits.compression_max)
+        gain = 1.0 if self._quiet is None else self._quiet.speedup
+        opened = OpenedSession(self.session, metrics, metrics.validation_accuracy, gain)
         check_reach(opened, self._preference, limits.compression_max)
         # The loss is the trainer's own: nothing distils.
         levers = Levers(distillation_weight=0.0)
@@ -76,6 +92,8 @@ class StepwiseEpisode:
         passes = round(self.session.budget * self.due / self._max_steps)
         after = self.session.finish(scores, passes, self._seconds)
         self.steps.append(self._drive.settle(self._plan, after))
+        if self._quiet is not None:
+            self._quiet = time_again(self._drive, after, self._quiet, partial(self._scale, self.session))
         if not self.done:
             self._next(self._drive)
 

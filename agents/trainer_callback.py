@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import math
+import shutil
 import tempfile
+import weakref
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -32,11 +34,11 @@ from sec_rl.backends.trainer import TrainerSession, read_rows
 from sec_rl.compression.artefact import save_artefact, save_weights
 from sec_rl.config import PruningConfig, RunConfig
 from sec_rl.data.selection import SELECTIONS
-from sec_rl.envs.action import Limits
 from sec_rl.envs.drive import Step
 from sec_rl.errors import InputError, unknown_name
 from sec_rl.measurement.accuracy import Scores, classification_scores
 from sec_rl.measurement.prediction import softmax
+from sec_rl.measurement.ratio import QuietTimes
 from sec_rl.values import Preference
 
 LATENCY_ROUNDS: int = RunConfig.model_fields["latency_rounds"].default
@@ -122,6 +124,7 @@ class SynergyCallback(TrainerCallback):  # type: ignore[misc]
         self._cost, self._length = PruningConfig(cost=cost), latency_sequence_length
         self._out = None if out is None else Path(out)
         self._tokenizer: object = None
+        self._dense: Path | None = None
         self._episode: StepwiseEpisode | None = None
 
     @property
@@ -204,9 +207,14 @@ class SynergyCallback(TrainerCallback):  # type: ignore[misc]
             seed=self._seed,
         )
         train_dataloader.set_sampler(session.sampler)
-        self._tokenizer = processing_class
+        self._tokenizer, self._dense = processing_class, None
         self._episode = StepwiseEpisode(
-            session, self._controller, self._preference, max_steps=state.max_steps, seed=self._seed
+            session,
+            self._controller,
+            self._preference,
+            scale=self._scale,
+            max_steps=state.max_steps,
+            seed=self._seed,
         )
 
     def on_step_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
@@ -255,7 +263,7 @@ class SynergyCallback(TrainerCallback):  # type: ignore[misc]
         if episode.steps:
             episode.settle(scores)
         else:
-            episode.open(scores, self._format_speedup(episode.session))
+            episode.open(scores)
 
     def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Export, where a folder was given."""
@@ -280,18 +288,20 @@ class SynergyCallback(TrainerCallback):  # type: ignore[misc]
         macro_f1 = metrics.get(f"{self._prefix}_macro_f1", math.nan)
         return Scores(metrics[name], macro_f1, metrics[f"{self._prefix}_loss"])
 
-    def _format_speedup(self, session: TrainerSession) -> float:
-        """Measure what int8 alone gives, where a target needs to know."""
-        if self._preference.target_speedup is None:
-            return 1.0
-        with tempfile.TemporaryDirectory(prefix="sec-rl-dense-") as folder:
-            save_weights(session.model, Path(folder))
-            times = scale_latency(
-                session,
-                folder,
-                threads=torch.get_num_threads(),
-                length=self._length,
-                rounds=LATENCY_ROUNDS,
-                ratio=Limits().compression_max,
-            )
-        return times.speedup
+    def _scale(self, session: TrainerSession, **how: Any) -> QuietTimes:
+        """Time what the dense model takes in both formats; its weights are written to disk the first time."""
+        if self._dense is None:
+            folder = Path(tempfile.mkdtemp(prefix="sec-rl-dense-"))
+            # The model is asked for before anything has been removed of it, and is small by the next time.
+            weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+            save_weights(session.model, folder)
+            self._dense = folder
+        return scale_latency(
+            session,
+            str(self._dense),
+            threads=torch.get_num_threads(),
+            length=self._length,
+            # As in a run of its own: it is asked three times.
+            rounds=max(1, LATENCY_ROUNDS // 2),
+            **how,
+        )

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from benchmarks.faults.runs import small_run
 from sec_rl.agents import latency_scale
 from sec_rl.agents import run as running
-from sec_rl.agents.latency_scale import TIMED_AGAIN_AT
 from sec_rl.agents.targets_report import SPEEDUP_MARGIN
+from sec_rl.agents.timed_again import TIMED_AGAIN_AT
 from sec_rl.backends.bert import BertSession
 from sec_rl.measurement.latency import LatencySettings, LatencyStats, LatencyTarget, summarise
 from sec_rl.measurement.ratio import SAME_QUIET, QuietTimes
