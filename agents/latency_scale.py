@@ -18,6 +18,11 @@ _BATCH = 32
 _TURN_SECONDS, _WARMUP, _LEAST_CALLS = 0.25, 2, 6
 
 
+def rounds_each(latency_rounds: int) -> int:
+    """Return the turns of each model in one of a run's timings: there are three, where its closing has one."""
+    return max(1, round(0.7 * latency_rounds))
+
+
 def scale_latency(
     session: EncoderSession,
     source: str,

@@ -13,7 +13,7 @@ from sec_rl.agents.artefact_latency import measure_artefact
 from sec_rl.agents.configured import OnTask, configured_controller, configured_task
 from sec_rl.agents.controllers import Controller
 from sec_rl.agents.episode import run_episode, trajectory_line
-from sec_rl.agents.latency_scale import scale_latency
+from sec_rl.agents.latency_scale import rounds_each, scale_latency
 from sec_rl.agents.reference import check_passes, dense_side, read_reference
 from sec_rl.agents.run_state import CHECKPOINTS, Saver, check_config, drop_states, how_to_go_on, saved_state
 from sec_rl.agents.targets_report import aimed, check_reach, quiet_notes, targets_report
@@ -275,8 +275,7 @@ def _scaled(session: BertSession, config: RunConfig, **how: Any) -> QuietTimes:
             session.source,
             threads=session.threads,
             length=config.latency_sequence_length,
-            # A run asks three times: together they are more than all rounds once.
-            rounds=max(1, config.latency_rounds // 2),
+            rounds=rounds_each(config.latency_rounds),
             **how,
         )
         return times, session.pruning.table

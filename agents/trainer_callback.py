@@ -24,7 +24,7 @@ from transformers import (
 
 from sec_rl.agents.controllers import Controller
 from sec_rl.agents.episode import trajectory_line
-from sec_rl.agents.latency_scale import scale_latency
+from sec_rl.agents.latency_scale import rounds_each, scale_latency
 from sec_rl.agents.policy import load_policy
 from sec_rl.agents.shipped import shipped_policy
 from sec_rl.agents.stepwise import StepwiseEpisode
@@ -301,7 +301,6 @@ class SynergyCallback(TrainerCallback):  # type: ignore[misc]
             str(self._dense),
             threads=torch.get_num_threads(),
             length=self._length,
-            # As in a run of its own: it is asked three times.
-            rounds=max(1, LATENCY_ROUNDS // 2),
+            rounds=rounds_each(LATENCY_ROUNDS),
             **how,
         )

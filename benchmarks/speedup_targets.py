@@ -31,7 +31,7 @@ MOST_OVER = 0.15
 UNREACHABLE = 1000
 _ASKED = 3
 # Everything is compared with fp32, and what a process of it takes differs by some hundredths from the next one.
-_FP32, _BATCH = ("fp32", "fp32, second process", "fp32, third process"), 32
+_FP32, _BATCH = tuple(f"fp32, process {i}" for i in range(1, 6)), 32
 # Short turns, and many: neighbours in time are what is compared.
 _ROUNDS, _TURN_SECONDS, _WARMUP, _LEAST_CALLS = 21, 0.25, 2, 3
 
