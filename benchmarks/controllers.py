@@ -30,6 +30,7 @@ from benchmarks.controllers_report import (
     lines_of,
     method_table,
     overtaken_after,
+    preference_table,
 )
 from benchmarks.families import ABLATE, LEARNERS, SHARED, Family, family_of, play_family
 from benchmarks.learned import STEPS
@@ -116,7 +117,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     lines = lines_of(families)
     data = data_of(families, lines)
     criteria = judge(lines)
-    tables = [method_table(families, lines), family_table(families, lines), bound_table(families, lines)]
+    tables = [method_table(families, lines)]
+    tables += [each(families, lines) for each in (family_table, preference_table, bound_table)]
     spent = {method: each.trainings for method, each in families[0].spent.items()}
     tables += [front_table(data["hypervolume"]["methods"], spent), *ablation_tables(families)]
     pictures = {

@@ -15,7 +15,7 @@ from benchmarks.opponents import BUDGETS, CUBIC, DENSE, PER_PREFERENCE, TPE
 from benchmarks.recipes import LEARNED, POLICY
 from benchmarks.spent import curve, hypervolumes, kept, overtakes
 from benchmarks.stratified import improvement, interquartile, lower_end, mean
-from benchmarks.worlds import UTILITY
+from benchmarks.worlds import LABELS, PREFERENCES, UTILITY
 from benchmarks.writing import markdown_table
 
 # Trainings of a world, over all its preferences, after which the front is measured.
@@ -113,11 +113,15 @@ def method_table(families: Sequence[Family], lines: Sequence[Line]) -> str:
     return markdown_table(header, rows)
 
 
+def _rivals(lines: Sequence[Line]) -> list[Line]:
+    """Return those that the policy is compared with one by one."""
+    others = [_named(lines, name) for name in LEARNED if name != POLICY]
+    return [_named(lines, PER_PREFERENCE), _named(lines, CUBIC), _named(lines, TPE, max(BUDGETS)), *others]
+
+
 def family_table(families: Sequence[Family], lines: Sequence[Line]) -> str:
     """Return what the policy has ahead in each family, interquartile means, and how well its judge knows it."""
-    policy = _named(lines, POLICY)
-    rivals = [_named(lines, PER_PREFERENCE), _named(lines, CUBIC), _named(lines, TPE, max(BUDGETS))]
-    rivals += [_named(lines, name) for name in LEARNED if name != POLICY]
+    policy, rivals = _named(lines, POLICY), _rivals(lines)
     rows = [
         [family.name, *(interquartile([_ahead(policy, rival)[index]]).text(_DIGITS) for rival in rivals)]
         for index, family in enumerate(families)
@@ -126,6 +130,22 @@ def family_table(families: Sequence[Family], lines: Sequence[Line]) -> str:
         error = family.judge.get("half_error_points")
         row.append("" if error is None else f"{error:.1f}")
     header = ["policy ahead of", *(rival.name for rival in rivals), "judge's error on unseen episodes, points"]
+    return markdown_table(header, rows)
+
+
+def preference_table(families: Sequence[Family], lines: Sequence[Line]) -> str:
+    """Return what the policy has ahead under each preference, means over families, and the labels that it buys.
+
+    Means, since what a preference costs in a single family is what one looks for here.
+    """
+    policy, rivals = _named(lines, POLICY), _rivals(lines)
+    rows = []
+    for place, name in enumerate(PREFERENCES):
+        under = slice(place, place + 1)
+        gaps = [[gap[:, under] for gap in _ahead(policy, rival)] for rival in rivals]
+        labels = [100 * family.outcomes[POLICY][:, under, 0, LABELS] for family in families]
+        rows.append([name, *(mean(each).text(_DIGITS) for each in gaps), mean(labels).text(0)])
+    header = ["policy ahead, mean, of", *(rival.name for rival in rivals), "labels that it buys, %"]
     return markdown_table(header, rows)
 
 

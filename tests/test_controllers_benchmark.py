@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from benchmarks import controllers_real, learned, recipes
 from benchmarks.controllers import SWITCHES, read_options
-from benchmarks.controllers_report import Line, judge, lines_of, method_table, overtaken_after
+from benchmarks.controllers_report import Line, judge, lines_of, method_table, overtaken_after, preference_table
 from benchmarks.families import Family, play_family
 from benchmarks.learned import fingerprint
 from benchmarks.left_out import PREFERENCES as PREFERENCES_IN_REAL
@@ -352,6 +352,22 @@ def test_verdicts_can_say_no() -> None:
         # Searches stand there once for 1, 5 and 20 trainings.
         assert len(table) == 2 + len(LEARNED) + 3 + 3
         assert any("TPE, 20 trainings | 20 | 2,000 |" in line for line in table)
+
+
+def test_what_one_preference_costs_stands_in_its_own_row() -> None:
+    family = simulated_family(0.0)
+    dear = list(PREFERENCES).index("few labels")
+    family.outcomes[POLICY][:, dear, :, UTILITY] -= 0.2
+    family.outcomes[POLICY][:, dear, :, LABELS] = 0.25
+    header, _, *rows = preference_table([family], lines_of([family])).splitlines()
+    assert header.endswith("labels that it buys, % |")
+    for name, row in zip(PREFERENCES, rows, strict=True):
+        cells = [cell.strip() for cell in row.strip("|").split("|")]
+        assert cells[0] == name
+        assert cells[-1].startswith("25 " if name == "few labels" else "0 ")
+        assert all(
+            float(cell.split()[0]) == pytest.approx(-0.2 * (name == "few labels"), abs=0.01) for cell in cells[1:4]
+        )
 
 
 def test_options_need_no_tasks_unless_something_is_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
