@@ -46,6 +46,7 @@ NOT_EXECUTED = {
     "sec-rl train --backend bert": "five real runs in workers of their own; test_worker_lanes.py has such lanes",
     # Of every benchmark the options are parsed in test_docs.py.
     "python -m benchmarks.controlled_run": "an hour; reads the reader's tasks",
+    "python -m benchmarks.data_levers": "an hour; reads the reader's tasks",
     "python -m benchmarks.same_accuracy": "an hour; reads the runs of controlled_run",
     "python -m benchmarks.left_out": "a day; reads the reader's tasks",
     "python -m benchmarks.ranking": "minutes: policies and dense runs of three tasks",
