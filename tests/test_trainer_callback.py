@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import math
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -255,13 +257,21 @@ def test_a_speed_up_counts_what_int8_alone_gives(tmp_path: Path, monkeypatch: py
         }
 
     monkeypatch.setattr(latency_scale, "measure_latencies", clock)
+    aside = tmp_path / "aside"
+    aside.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(aside))
     callback = SynergyCallback(Fixed(0.0, -1.0), target_speedup=4, n_segments=8, cost="flops")
     tiny_trainer(tmp_path, callback).train()
+    assert len(list(aside.iterdir())) == 1
     int8_only = {"dense", "probe"}
     assert asked == [int8_only | {"fp32"}, int8_only, int8_only | {"fp32"}]
     assert callback.steps[4].metrics.compression_ratio == 0.0
     reached = 3.0 / callback.steps[-1].metrics.latency_ratio
     assert 4.0 <= reached < 6.0
+    # The dense weights go with the callback.
+    del callback
+    gc.collect()
+    assert not list(aside.iterdir())
 
 
 def test_a_checkpoint_of_a_run_in_bf16_loads(tmp_path: Path) -> None:
