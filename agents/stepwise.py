@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from functools import partial
 
 from sec_rl.agents.controllers import Controller
 from sec_rl.agents.targets_report import aimed, check_reach
-from sec_rl.agents.timed_again import time_again
+from sec_rl.agents.timed_again import Scale, time_again
 from sec_rl.backends.trainer import TrainerSession
 from sec_rl.envs.action import Limits
 from sec_rl.envs.drive import INITIAL, Drive, Plan, Step
@@ -25,7 +23,7 @@ class StepwiseEpisode:
         session: not opened yet.
         controller: observation -> action; is reset.
         preference: weights and targets, as the user gave them.
-        scale: `sec_rl.agents.latency_scale.scale_latency`, its settings filled in; for a speed-up to reach.
+        scale: of the session; is asked where there is a speed-up to reach.
         max_steps: optimizer steps of the run.
         seed: of everything random in the controller.
 
@@ -40,7 +38,7 @@ class StepwiseEpisode:
         controller: Controller,
         preference: Preference,
         *,
-        scale: Callable[..., QuietTimes],
+        scale: Scale,
         max_steps: int,
         seed: int,
     ) -> None:
@@ -67,7 +65,7 @@ class StepwiseEpisode:
         metrics = self.session.open(scores)
         wanted, limits = aimed(self._preference), Limits()
         if wanted.target_speedup is not None:
-            self._quiet = self._scale(self.session, ratio=limits.compression_max)
+            self._quiet = self._scale(ratio=limits.compression_max)
         gain = 1.0 if self._quiet is None else self._quiet.speedup
         opened = OpenedSession(self.session, metrics, metrics.validation_accuracy, gain)
         check_reach(opened, self._preference, limits.compression_max)
@@ -93,7 +91,7 @@ class StepwiseEpisode:
         after = self.session.finish(scores, passes, self._seconds)
         self.steps.append(self._drive.settle(self._plan, after))
         if self._quiet is not None:
-            self._quiet = time_again(self._drive, after, self._quiet, partial(self._scale, self.session))
+            self._quiet = time_again(self._drive, after, self._quiet, self._scale)
         if not self.done:
             self._next(self._drive)
 

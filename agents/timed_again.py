@@ -15,9 +15,9 @@ TIMED_AGAIN_AT = (0.4, 0.7)
 
 
 class Scale(Protocol):
-    """Fits the session's table to the clock, see `sec_rl.agents.latency_scale.scale_latency`."""
+    """Fits the session's table to the clock: `sec_rl.agents.latency_scale.scale_latency`, its settings filled in."""
 
-    def __call__(self, *, ratio: float, known: QuietTimes, fp32_again: bool) -> QuietTimes:
+    def __call__(self, *, ratio: float, known: QuietTimes | None = None, fp32_again: bool = False) -> QuietTimes:
         """Return what the dense model takes, by what is known and what was found now."""
 
 
@@ -38,8 +38,8 @@ def time_again(drive: Drive, metrics: Metrics, known: QuietTimes, scale: Scale) 
         what it takes by all that is known now; `known` where nothing is due.
     """
     due = {max(1, round(share * metrics.n_segments)) for share in TIMED_AGAIN_AT}
-    goal = drive.goal()
-    if metrics.segment not in due or goal is None:
+    # The goal is searched for: only where it is due.
+    if metrics.segment not in due or (goal := drive.goal()) is None:
         return known
     found = scale(ratio=goal, known=known, fp32_again=metrics.segment == max(due))
     drive.time_again(found.speedup)

@@ -8,6 +8,7 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -212,7 +213,7 @@ class SynergyCallback(TrainerCallback):  # type: ignore[misc]
             session,
             self._controller,
             self._preference,
-            scale=self._scale,
+            scale=partial(self._scale, session),
             max_steps=state.max_steps,
             seed=self._seed,
         )

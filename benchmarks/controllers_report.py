@@ -139,12 +139,13 @@ def preference_table(families: Sequence[Family], lines: Sequence[Line]) -> str:
     Means, since what a preference costs in a single family is what one looks for here.
     """
     policy, rivals = _named(lines, POLICY), _rivals(lines)
+    ahead = [_ahead(policy, rival) for rival in rivals]
     rows = []
     for place, name in enumerate(PREFERENCES):
         under = slice(place, place + 1)
-        gaps = [[gap[:, under] for gap in _ahead(policy, rival)] for rival in rivals]
+        gaps = [mean([gap[:, under] for gap in each]).text(_DIGITS) for each in ahead]
         labels = [100 * family.outcomes[POLICY][:, under, 0, LABELS] for family in families]
-        rows.append([name, *(mean(each).text(_DIGITS) for each in gaps), mean(labels).text(0)])
+        rows.append([name, *gaps, mean(labels).text(0)])
     header = ["policy ahead, mean, of", *(rival.name for rival in rivals), "labels that it buys, %"]
     return markdown_table(header, rows)
 

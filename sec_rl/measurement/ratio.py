@@ -55,8 +55,8 @@ class QuietTimes:
     def with_another(self, other: QuietTimes) -> QuietTimes:
         """Return what two timings together say of each model.
 
-        Quiet times of one model differ by some hundredths by chance, and the mean is the better guess; where they
-        differ by more than `SAME_QUIET` of the lower one, the machine had no quiet moment for the other.
+        Quiet times of one model differ by some hundredths by chance, and the mean is the better guess. Where they
+        differ by more than `SAME_QUIET` of the lower one, the machine had no quiet moment for the higher one.
         """
         return QuietTimes(_together(self.fp32, other.fp32), _together(self.int8, other.int8))
 
