@@ -1,8 +1,9 @@
 """Training states on disk: numbered, sealed, the two newest kept, read without pickle.
 
 A state is a nested mapping of arrays and JSON-ready values. Arrays go to `state-<number>.safetensors` and the rest to
-`state-<number>.json`, which carries the checksum of both. A state that a crash or the disk has damaged is passed over
-for the one before.
+`state-<number>.json`, which carries the checksum of both and the version that saved them. A state that a crash or the
+disk has damaged is passed over for the one before; one of another version is refused, for what a state holds and what
+comes of it may differ from version to version.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sec_rl import __version__
 from sec_rl.agents.sealed import CHECKSUM, Tensors, check_seal, parse_tensors, write_sealed
 from sec_rl.errors import InputError
 from sec_rl.files import read_bytes
@@ -27,6 +29,7 @@ _LOG = logging.getLogger(__name__)
 _MOST_BYTES = 8_000_000_000
 _SEPARATOR = "/"
 _SUFFIXES = (".json", ".safetensors")
+_VERSION, _VALUES = "sec_rl", "values"
 
 
 def save_state(folder: Path, number: int, state: Mapping[str, Any]) -> None:
@@ -43,7 +46,7 @@ def save_state(folder: Path, number: int, state: Mapping[str, Any]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     tensors, values = split_state(state)
     card, data = _paths(folder, number)
-    write_sealed(card, {"values": values}, data, tensors)
+    write_sealed(card, {_VERSION: __version__, _VALUES: values}, data, tensors)
     kept = {path for kept in _numbers(folder)[-_KEPT:] for path in _paths(folder, kept)}
     # Also what a killed process has left half written.
     for path in folder.glob("state-*"):
@@ -63,15 +66,20 @@ def load_state(folder: Path) -> dict[str, Any]:
     """Return the newest state that is whole; one that had to be passed over is logged as a warning.
 
     Raises:
-        InputError: there is none.
+        InputError: there is none, or another version of sec-rl saved it.
     """
     faults: list[InputError] = []
     for number in reversed(_numbers(folder)):
         try:
-            state = _read(folder, number)
+            version, state = _read(folder, number)
         except InputError as error:
             faults.append(error)
             continue
+        if version != __version__:
+            raise InputError(
+                f"{str(folder)!r} was left by sec-rl {version}, and {__version__} cannot go on with it: resume with "
+                f"{version}, or start anew with --overwrite."
+            )
         for fault in faults:
             _LOG.warning("%s Going on from the state before it.", fault)
         return state
@@ -113,16 +121,17 @@ def join_state(tensors: Mapping[str, NDArray[Any]], values: Mapping[str, Any]) -
     return dict(state)
 
 
-def _read(folder: Path, number: int) -> dict[str, Any]:
+def _read(folder: Path, number: int) -> tuple[str, dict[str, Any]]:
+    """Return the version that saved a state, and the state."""
     card_path, data_path = _paths(folder, number)
     text, data = read_bytes(card_path, _MOST_BYTES), read_bytes(data_path, _MOST_BYTES)
     card = None
     with contextlib.suppress(ValueError, RecursionError):
         card = json.loads(text)
-    if not isinstance(card, dict) or set(card) != {"values", CHECKSUM}:
+    if not isinstance(card, dict) or set(card) != {_VERSION, _VALUES, CHECKSUM}:
         raise InputError(f"{str(card_path)!r} is damaged.")
     check_seal(card, data, card_path)
-    return join_state(parse_tensors(data, data_path), card["values"])
+    return card[_VERSION], join_state(parse_tensors(data, data_path), card[_VALUES])
 
 
 def _numbers(folder: Path) -> list[int]:

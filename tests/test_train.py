@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from benchmarks.faults.layouts import random_network
+from sec_rl.agents import checkpoint
 from sec_rl.agents.checkpoint import join_state, load_state, save_state, split_state
 from sec_rl.agents.learners.paired import LearningDivergedError
 from sec_rl.agents.policy import CARD, TENSORS, Policy, load_policy
@@ -240,6 +241,15 @@ def test_states_come_back_as_they_were(tmp_path: Path) -> None:
     for path in tmp_path.glob("*.json"):
         path.write_text("{}")
     with pytest.raises(InputError, match="damaged"):
+        load_state(tmp_path)
+
+
+def test_states_of_another_version_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpoint, "__version__", "0.0.1")
+    save_state(tmp_path, 1, {"a": np.arange(3)})
+    assert load_state(tmp_path)["a"][2] == 2
+    monkeypatch.undo()
+    with pytest.raises(InputError, match=r"left by sec-rl 0\.0\.1, and .* resume with 0\.0\.1, or .* --overwrite"):
         load_state(tmp_path)
 
 
