@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import tempfile
 from pathlib import Path
 
 from sec_rl.backends.encoder_session import EncoderSession
 from sec_rl.compression.export import build_onnx
 from sec_rl.measurement.latency import LatencySettings, LatencyTarget, measure_latencies
-from sec_rl.measurement.ratio import QuietTimes, speedup
+from sec_rl.measurement.ratio import QuietTimes
 
 # Far enough from dense to tell blocks from what is fixed.
 _LEAST_PROBED = 0.3
@@ -38,12 +37,13 @@ def scale_latency(
 
     Blocks are timed one by one; a whole model adds its embeddings, its head and the passage from block to block.
     Those are fitted as `fixed + scale x blocks` to the dense model and to one with a part of it removed, timed in
-    turn with the dense fp32 model in eager PyTorch. Times of one round stand side by side, and only the ratio of the
-    two int8 models counts: a machine that slows down changes it less than the times. It slows fp32 less than int8, so
-    what is returned is of its quiet moments.
+    turn with the dense fp32 model in eager PyTorch. Only the ratio of the two int8 models counts: a machine that
+    slows down changes it less than the times. It slows fp32 less than int8, and some models less than others, so the
+    ratio is that of its quiet moments, as is what is returned.
 
     The fp32 model takes three quarters of the time that all this needs, so where it is known it may be left out. Once
     is not enough, though: it may have met a phase in which the machine had no quiet moment, and takes twice as long.
+    Without it the dense int8 model's time is no news: it may be of another phase than the fp32 model's that is known.
 
     Args:
         session: its structure stays as it is.
@@ -56,7 +56,7 @@ def scale_latency(
         fp32_again: it is timed although it is known.
 
     Returns:
-        of batches of 32; what was found now together with what is known already.
+        of batches of 32; what was found now together with what is known already, which it is where fp32 was left out.
     """
     shapes = {"dense": session.pruning.dense_shape, "probe": session.pruning.shape_at(max(ratio, _LEAST_PROBED))}
     with tempfile.TemporaryDirectory(prefix="sec-rl-scale-") as folder:
@@ -80,9 +80,10 @@ def scale_latency(
 
         targets = [fp32, *pair] if known is None or fp32_again else pair
         stats = {name: by_batch[_BATCH] for name, by_batch in measure_latencies(targets, settings).items()}
+        quiet = {name: each.p05_ms for name, each in stats.items()}
         dense_ms = stats["dense"].p50_ms
-        session.pruning.fit_table(dense_ms, shapes["probe"], dense_ms / speedup(stats["dense"], stats["probe"]).value)
-        # Beside any time that is known, one that was not taken counts for nothing.
-        fp32_ms = stats["fp32"].p05_ms if "fp32" in stats else math.inf
-        found = QuietTimes(fp32_ms, stats["dense"].p05_ms)
+        session.pruning.fit_table(dense_ms, shapes["probe"], dense_ms * quiet["probe"] / quiet["dense"])
+        if known is not None and not fp32_again:
+            return known
+        found = QuietTimes(quiet["fp32"], quiet["dense"])
         return found if known is None else found.with_another(known)

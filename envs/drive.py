@@ -55,7 +55,8 @@ INITIAL = Ratios(0.2, 0.0)
 # A model this close to chance has nothing that could collapse.
 _LEARNED = 0.1
 _LOST_SHARE = 0.5
-# Structures come whole, so a ratio may pass its goal by less than one of them; this is more.
+# Of what is left of the encoder: what a goal is passed by beyond that comes back, as far as whole structures fit in.
+# Late in a run little is left, and a fixed part of the dense cost would be a fifth of it.
 _FAR_BEYOND = 0.02
 
 
@@ -176,7 +177,7 @@ class Drive:
         """
         self._opened = replace(self._opened, format_speedup=format_speedup)
         goal = self.goal()
-        if goal is not None and self._ratios.compression - goal > _FAR_BEYOND:
+        if goal is not None and self._ratios.compression - goal > _FAR_BEYOND * (1.0 - goal):
             self._ratios = replace(self._ratios, compression=goal)
         self._observation = self._encode()
 

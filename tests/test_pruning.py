@@ -62,6 +62,15 @@ def test_what_is_kept_is_nested(ratios: list[float]) -> None:
         shape = new
 
 
+@settings(max_examples=40)
+@given(st.floats(0.01, 0.97), st.integers(0, 5), st.floats(0.0, 1.0))
+def test_who_asks_for_the_ratio_there_is_keeps_what_there_is(ratio: float, seed: int, depth_share: float) -> None:
+    importance = scored(seed)
+    shape = choose_shape(DENSE, importance, TABLE, ratio, depth_share=depth_share)
+    removed = TABLE.removed_share(shape)
+    assert choose_shape(shape, scored(seed + 1), TABLE, removed, depth_share=depth_share) == shape
+
+
 def test_the_unimportant_goes_first() -> None:
     importance = scored()
     importance.neurons[2] = 1e-6

@@ -228,7 +228,8 @@ def test_what_was_removed_comes_back_after_a_collapse(tmp_path: Path) -> None:
     trainer.train()
     assert [step.rolled_back for step in callback.steps] == [False, False, True, False, False, False]
     kept = [step.metrics.compression_ratio for step in callback.steps]
-    assert kept[2] == kept[1] < kept[3] < kept[4]
+    # The segment after a rollback removes nothing.
+    assert kept[1] == kept[2] == kept[3] < kept[4]
     assert shapes[1] > shapes[2]
     assert callback.steps[2].structure == callback.steps[1].structure
     assert trainer.model.config.shape().counts() == callback.steps[-1].structure
@@ -282,7 +283,7 @@ def test_a_checkpoint_of_a_run_in_bf16_loads(tmp_path: Path) -> None:
     (saved,) = tmp_path.glob("checkpoint-*")
     loaded = AutoModelForSequenceClassification.from_pretrained(saved)
     assert loaded.config.shape().counts() == callback.steps[-1].structure
-    assert callback.steps[-1].metrics.compression_ratio > 0.3
+    assert callback.steps[-1].metrics.compression_ratio > 0.1
     for name, weight in trainer.model.state_dict().items():
         torch.testing.assert_close(loaded.state_dict()[name], weight)
 

@@ -22,6 +22,8 @@ NEURON_GROUP = 32
 _GRID = 2000
 # Least importance of a structure: among structures that seem worthless, fewer removals are better than more.
 _LEAST = 1e-12
+# Costs that differ by less, as a share of the dense one, are the same.
+_SAME_COST = 1e-9
 # An empty block costs as much as one that kept this share of its importance: emptying it must stay possible.
 _LEAST_SHARE = 1e-3
 
@@ -59,9 +61,14 @@ def choose_shape(
     """
     dense = EncoderShape.dense(len(current.layers), current.dense_heads, current.dense_neurons)
     budget = (1.0 - compression_ratio) * table.prunable_cost(dense)
-    shrinking = budget < table.prunable_cost(current)
     if compression_ratio <= 0.0:
         return dense
+    excess = table.prunable_cost(current) - budget
+    # Who asks for the ratio there is keeps what there is: by a last bit, or by what the grid rounds up, a structure
+    # would go each time.
+    if abs(excess) <= _SAME_COST * table.prunable_cost(dense):
+        return current
+    shrinking = excess > 0.0
     base = _drop_layers(current, importance, table, compression_ratio * depth_share, shrinking=shrinking)
     present = [i for i, layer in enumerate(base.layers) if layer.present]
     # As late as possible, where it costs least: the last layer computes its first position only.

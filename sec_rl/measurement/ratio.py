@@ -10,8 +10,8 @@ from scipy.stats import binom
 from sec_rl.errors import InputError
 from sec_rl.measurement.latency import LatencyStats
 
-# Largest share by which two quiet times of one model differ by chance.
-SAME_QUIET = 0.15
+# Largest share by which two quiet times of one model differ while the machine does have quiet moments.
+SAME_QUIET = 0.3
 
 
 @dataclass(frozen=True)
@@ -53,12 +53,16 @@ class QuietTimes:
         return self.fp32 / self.int8
 
     def with_another(self, other: QuietTimes) -> QuietTimes:
-        """Return what two timings together say of each model.
+        """Return what two timings of both models together say.
 
-        Quiet times of one model differ by some hundredths by chance, and the mean is the better guess. Where they
-        differ by more than `SAME_QUIET` of the lower one, the machine had no quiet moment for the higher one.
+        Quiet times of one model differ by a tenth from one quarter of an hour to the next, and those of the other
+        model with them: the mean is the better guess, and times of one timing stay together. Where a model's differ
+        by more than `SAME_QUIET` of the lower one, the machine had no quiet moment in the slower timing, which then
+        counts for nothing.
         """
-        return QuietTimes(_together(self.fp32, other.fp32), _together(self.int8, other.int8))
+        if max(_apart(self.fp32, other.fp32), _apart(self.int8, other.int8)) > SAME_QUIET:
+            return min(self, other, key=lambda times: times.fp32 * times.int8)
+        return QuietTimes((self.fp32 + other.fp32) / 2.0, (self.int8 + other.int8) / 2.0)
 
 
 def speedup(reference: LatencyStats, other: LatencyStats) -> Speedup:
@@ -81,6 +85,6 @@ def speedup(reference: LatencyStats, other: LatencyStats) -> Speedup:
     return Speedup(float(np.median(ratios)), float(ratios[skipped]), float(ratios[n - 1 - skipped]), confidence)
 
 
-def _together(first: float, second: float) -> float:
+def _apart(first: float, second: float) -> float:
     low, high = sorted((first, second))
-    return (low + high) / 2.0 if high <= (1.0 + SAME_QUIET) * low else low
+    return high / low - 1.0
