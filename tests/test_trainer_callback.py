@@ -279,11 +279,13 @@ def test_a_checkpoint_of_a_run_in_bf16_loads(tmp_path: Path) -> None:
     """Accelerate patches autocast onto the model; what the Trainer saves is the shape of that moment."""
     callback = SynergyCallback(Fixed(1.0, 0.8), n_segments=4, cost="flops")
     trainer = tiny_trainer(tmp_path, callback, bf16=True, save_strategy="epoch", num_train_epochs=1)
+    # So few rows leave the accuracy to chance, and a fall of it would be rolled back.
+    trainer.compute_metrics = lambda _: {"accuracy": 0.95}
     assert math.isfinite(trainer.train().training_loss)
     (saved,) = tmp_path.glob("checkpoint-*")
     loaded = AutoModelForSequenceClassification.from_pretrained(saved)
     assert loaded.config.shape().counts() == callback.steps[-1].structure
-    assert callback.steps[-1].metrics.compression_ratio > 0.1
+    assert callback.steps[-1].metrics.compression_ratio > 0.3
     for name, weight in trainer.model.state_dict().items():
         torch.testing.assert_close(loaded.state_dict()[name], weight)
 
