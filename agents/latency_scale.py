@@ -78,12 +78,13 @@ def scale_latency(
             least_calls=_LEAST_CALLS,
         )
 
-        targets = [fp32, *pair] if known is None or fp32_again else pair
+        settled = None if fp32_again else known
+        targets = [fp32, *pair] if settled is None else pair
         stats = {name: by_batch[_BATCH] for name, by_batch in measure_latencies(targets, settings).items()}
         quiet = {name: each.p05_ms for name, each in stats.items()}
         dense_ms = stats["dense"].p50_ms
         session.pruning.fit_table(dense_ms, shapes["probe"], dense_ms * quiet["probe"] / quiet["dense"])
-        if known is not None and not fp32_again:
-            return known
+        if settled is not None:
+            return settled
         found = QuietTimes(quiet["fp32"], quiet["dense"])
         return found if known is None else found.with_another(known)
