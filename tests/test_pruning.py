@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from sec_rl.compression.allocation import NEURON_GROUP, choose_shape
+from sec_rl.compression.allocation import choose_shape
 from sec_rl.compression.cost_table import CostTable, analytic_table, with_bytes
 from sec_rl.compression.export import build_onnx
 from sec_rl.compression.importance import ImportanceTracker
@@ -22,6 +22,7 @@ from sec_rl.compression.shape import EncoderShape
 from sec_rl.compression.slim_config import SlimEncoderConfig
 from sec_rl.compression.slim_encoder import SlimEncoderForSequenceClassification
 from sec_rl.compression.vault import Vault, build_model
+from sec_rl.compression.widths import NEURON_GROUP
 from sec_rl.measurement import onnx_session
 from sec_rl.measurement.onnx_session import session_options
 from sec_rl.training.optimizer import make_optimizer, optimizer_state
@@ -139,9 +140,44 @@ def test_a_head_stays_whatever_goes(asked: list[tuple[float, float]], seed: int)
 
 
 def test_depth_share_drops_whole_layers() -> None:
+    assert all(layer.present for layer in choose_shape(DENSE, scored(), TABLE, 0.5).layers)
     shape = choose_shape(DENSE, scored(), TABLE, 0.5, depth_share=1.0)
     assert [layer.present for layer in shape.layers].count(False) == 2
     assert shape.layers[0].present
+
+
+def dear_blocks(overhead: float) -> CostTable:
+    """Return a table in which every block that is there costs `overhead` of a dense one, whatever its width."""
+    curves = []
+    for count in (8, 256):
+        widths = np.arange(count + 1) / count
+        curves.append(np.where(widths == 0.0, 0.1 * overhead, overhead + (1.0 - overhead) * widths))
+    attention, ffn = curves
+    return CostTable(attention, ffn, 0.5 * attention, 0.2 * ffn, 0.0, "relative")
+
+
+def test_a_layer_goes_where_narrow_blocks_everywhere_would_lose_more() -> None:
+    importance = scored()
+    importance.heads[3] *= 0.3
+    importance.neurons[3] *= 0.3
+
+    def skipped(overhead: float, ratio: float) -> list[int]:
+        shape = choose_shape(DENSE, importance, dear_blocks(overhead), ratio)
+        return [i for i, layer in enumerate(shape.layers) if not layer.present]
+
+    assert skipped(0.25, 0.6) == [3]
+    assert skipped(0.25, 0.3) == []
+    # Beyond what any widths could reach.
+    assert len(skipped(0.5, 0.9)) > 1
+
+
+def test_a_skipped_layer_returns_when_the_ratio_falls() -> None:
+    importance, table = scored(), dear_blocks(0.25)
+    small = choose_shape(DENSE, importance, table, 0.85)
+    assert any(not layer.present for layer in small.layers)
+    large = choose_shape(small, importance, table, 0.1)
+    assert all(layer.present and layer.heads for layer in large.layers)
+    assert table.removed_share(large) == pytest.approx(0.1, abs=0.05)
 
 
 def test_noise_free_table_rises_with_width() -> None:

@@ -1,13 +1,9 @@
-"""Which structures go: the choice that loses least importance for a given cost, solved as a knapsack.
-
-Every attention and every feed-forward block offers one option per width; the option's loss is the importance of
-what it removes, its cost comes from the table. Dynamic programming over the discretised cost picks one option per
-block (the formulation of Kwon et al. 2022, sec. 4, and ZipLM, Kurtic et al. 2023, sec. 3.2, exact up to the grid).
-"""
+"""Which structures go: whole layers where that loses less than narrower blocks everywhere, then widths."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,27 +11,63 @@ from numpy.typing import NDArray
 from sec_rl.compression.cost_table import CostTable
 from sec_rl.compression.importance import ImportanceTracker
 from sec_rl.compression.shape import EncoderShape, LayerShape
+from sec_rl.compression.widths import at_least, choose_widths
 
 Array = NDArray[np.float64]
-# Matrix kernels work on tiles of this many columns: finer widths cost the same time.
-NEURON_GROUP = 32
-_GRID = 2000
-# Least importance of a structure: among structures that seem worthless, fewer removals are better than more.
-_LEAST = 1e-12
-# Costs that differ by less, as a share of the dense one, are the same.
+# Costs that differ by less, relatively, are the same.
 _SAME_COST = 1e-9
-# An empty block costs as much as one that kept this share of its importance: emptying it must stay possible.
-_LEAST_SHARE = 1e-3
+# A skipped layer loses as much as one that kept this share of its importance: what comes in goes on past it, so it
+# loses less than emptied blocks do. Of the 6 layers of the default encoder the last goes at a ratio of about a half.
+_SKIPPED_SHARE = 0.1
+_SKIPPED, _EMPTY = LayerShape((), (), present=False), LayerShape((), ())
 
 
 @dataclass(frozen=True)
-class _Block:
-    """Options of one block: `kept[i]` structures stay, at `cost[i]`, losing `loss[i]`; `order` is best first."""
+class _Choice:
+    """A shape; `excess`: its cost beyond the budget, at least 0; `lost`: the importance that it goes without."""
 
-    order: NDArray[np.int64]
-    kept: NDArray[np.int64]
-    cost: Array
-    loss: Array
+    shape: EncoderShape
+    excess: float
+    lost: float
+
+    @property
+    def rank(self) -> tuple[float, float]:
+        """The lower the better: the budget comes first."""
+        return self.excess, self.lost
+
+
+@dataclass(frozen=True)
+class _Search:
+    """The best shapes of given layers, all of them for one budget."""
+
+    importance: ImportanceTracker
+    table: CostTable
+    budget: float
+    shrinking: bool
+
+    @cached_property
+    def value(self) -> Array:
+        """Importance of each layer as a whole."""
+        value: Array = at_least(self.importance.heads).sum(1) + at_least(self.importance.neurons).sum(1)
+        return value
+
+    def widths(self, base: EncoderShape) -> _Choice:
+        """Return the best shape with the layers that `base` has."""
+        shape, lost = choose_widths(base, self.importance, self.table, self.budget, shrinking=self.shrinking)
+        skipped = [i for i, layer in enumerate(shape.layers) if not layer.present]
+        lost -= float(np.log(_SKIPPED_SHARE) * self.value[skipped].sum())
+        excess = self.table.prunable_cost(shape) - self.budget
+        return _Choice(shape, excess if excess > _SAME_COST * self.budget else 0.0, lost)
+
+    def layers(self, base: EncoderShape, least_skipped: int) -> EncoderShape:
+        """Skip, or bring back, one layer after the other for as long as that loses less."""
+        best = self.widths(base)
+        while True:
+            moved = _one_less(base, self.value) if self.shrinking else _one_more(base, least_skipped)
+            found = min(((self.widths(each), each) for each in moved), key=lambda pair: pair[0].rank, default=None)
+            if found is None or found[0].rank >= best.rank:
+                return best.shape
+            best, base = found
 
 
 def choose_shape(
@@ -52,12 +84,15 @@ def choose_shape(
     removed ones return, the most important per cost first. One head stays whatever the ratio: the classifier reads
     the first position, which without attention says the same of every text.
 
+    Every block costs something whatever its width, and the layer below a skipped last one computes its first position
+    only. So a layer is skipped where narrower blocks everywhere would lose more.
+
     Args:
         current: what is left now.
         importance: scores of all heads and neurons.
         table: cost of blocks by width.
         compression_ratio: share of the dense prunable cost to remove, in [0, 1).
-        depth_share: share of that cost to take as whole layers, in [0, 1].
+        depth_share: share of that cost to take as whole layers at least, in [0, 1].
     """
     dense = EncoderShape.dense(len(current.layers), current.dense_heads, current.dense_neurons)
     budget = (1.0 - compression_ratio) * table.prunable_cost(dense)
@@ -68,115 +103,45 @@ def choose_shape(
     # would go each time.
     if abs(excess) <= _SAME_COST * table.prunable_cost(dense):
         return current
-    shrinking = excess > 0.0
-    base = _drop_layers(current, importance, table, compression_ratio * depth_share, shrinking=shrinking)
-    present = [i for i, layer in enumerate(base.layers) if layer.present]
-    # As late as possible, where it costs least: the last layer computes its first position only.
-    reading = max((i for i in present if base.layers[i].heads), default=present[-1])
-    blocks = []
-    for i in present:
-        attention, ffn = table.attention, table.ffn
-        if i == present[-1]:
-            attention, ffn = table.last_attention, table.last_ffn
-        heads, neurons = base.layers[i].heads, base.layers[i].neurons
-        least = int(i == reading)
-        blocks.append(_options(importance.heads[i], heads, attention, 1, shrinking=shrinking, least=least))
-        blocks.append(_options(importance.neurons[i], neurons, ffn, NEURON_GROUP, shrinking=shrinking))
-    picks = _solve(blocks, budget)
-    layers = list(base.layers)
-    for position, i in enumerate(present):
-        kept = [
-            tuple(sorted(int(k) for k in blocks[b].order[: blocks[b].kept[picks[b]]]))
-            for b in (2 * position, 2 * position + 1)
-        ]
-        layers[i] = LayerShape(kept[0], kept[1])
-    return EncoderShape(tuple(layers), current.dense_heads, current.dense_neurons)
-
-
-def _options(
-    scores: Array, active: tuple[int, ...], curve: Array, group: int, *, shrinking: bool, least: int = 0
-) -> _Block:
-    """List the widths, from `least`, that a block may take: up to the present one when shrinking, else from it."""
-    scores = np.maximum(scores, _LEAST)
-    is_active = np.zeros(len(scores), bool)
-    is_active[list(active)] = True
-    # Present structures come first whatever their score: nothing is swapped out while the ratio falls.
-    order = np.lexsort((-scores, ~is_active))
-    n_active = len(active)
-    widths = np.unique(np.append(np.arange(0, len(scores) + 1, group), [n_active, len(scores)]))
-    kept = widths[widths <= n_active] if shrinking else widths[widths >= n_active]
-    kept = kept[kept >= min(least, kept[-1])]
-    gained = np.concatenate([[0.0], np.cumsum(scores[order])])
-    return _Block(order, kept, curve[kept], _loss(gained)[kept])
-
-
-def _loss(gained: Array) -> Array:
-    """Return what a block loses when only its best structures stay.
-
-    First-order scores add up, as if every structure worked alone. In truth those that stay stand in for those that
-    went, until hardly any is left: added scores empty whole attention blocks. So with a share s of the block's
-    importance kept the loss is -importance x ln(s): the additive one to first order, and steeper the less is left.
-
-    Args:
-        gained: (structures + 1,) importance kept with the best 0, 1, .. structures.
-    """
-    total = gained[-1]
-    loss: Array = -total * np.log(np.maximum(gained / total, _LEAST_SHARE))
-    return loss
-
-
-def _solve(blocks: list[_Block], budget: float) -> list[int]:
-    """Pick one option per block with the least total loss and a total cost within `budget`."""
-    floor = sum(float(block.cost.min()) for block in blocks)
-    if budget <= floor:
-        return [int(np.argmin(block.cost)) for block in blocks]
-    step = budget / _GRID
-    best = np.zeros(_GRID + 1)
-    choices = []
-    for block in blocks:
-        # Rounding up keeps the true cost within the budget.
-        units = np.ceil(block.cost / step - 1e-9).astype(np.int64)
-        table = np.full((len(units), _GRID + 1), np.inf)
-        for option, (unit, loss) in enumerate(zip(units, block.loss, strict=True)):
-            if unit <= _GRID:
-                table[option, unit:] = best[: _GRID + 1 - unit] + loss
-        choices.append(table.argmin(axis=0))
-        best = table.min(axis=0)
-    if not np.isfinite(best[-1]):
-        return [int(np.argmin(block.cost)) for block in blocks]
-    picks, left = [], _GRID
-    for block, choice in zip(reversed(blocks), reversed(choices), strict=True):
-        option = int(choice[left])
-        picks.append(option)
-        left -= int(np.ceil(block.cost[option] / step - 1e-9))
-    return picks[::-1]
-
-
-def _drop_layers(
-    current: EncoderShape, importance: ImportanceTracker, table: CostTable, share: float, *, shrinking: bool
-) -> EncoderShape:
-    """Drop (or bring back) whole layers until `share` of the dense layers is gone; at least one with heads stays."""
     n_layers = len(current.layers)
-    n_drop = min(round(share * n_layers), n_layers - 1)
-    value = importance.heads.sum(1) + importance.neurons.sum(1)
-    dropped = {i for i, layer in enumerate(current.layers) if not layer.present}
-    # The first layer reads the embeddings and has no neighbour that could take over, so it stays.
-    order = [int(i) for i in np.argsort(value, kind="stable") if i != 0]
-    if shrinking:
-        for i in order:
-            if len(dropped) >= n_drop:
-                break
-            if any(layer.heads for j, layer in enumerate(current.layers) if j not in {*dropped, i}):
-                dropped.add(i)
-    else:
-        for i in reversed(order):
-            if len(dropped) <= n_drop:
-                break
-            dropped.discard(i)
-    layers = []
-    for i, layer in enumerate(current.layers):
-        if i in dropped:
-            layers.append(LayerShape((), (), present=False))
-        else:
-            layers.append(layer if layer.present else LayerShape((), ()))
-    return EncoderShape(tuple(layers), current.dense_heads, current.dense_neurons)
+    least_skipped = min(round(compression_ratio * depth_share * n_layers), n_layers - 1)
+    search = _Search(importance, table, budget, shrinking=excess > 0.0)
+    base = _skip(current, search.value, least_skipped) if search.shrinking else current
+    return search.layers(base, least_skipped)
+
+
+def _skip(current: EncoderShape, value: Array, count: int) -> EncoderShape:
+    """Skip the least valuable layers until `count` are skipped."""
+    shape = current
+    while sum(not layer.present for layer in shape.layers) < count:
+        candidates = _skippable(shape)
+        if not candidates:
+            break
+        shape = _with(shape, min(candidates, key=lambda i: value[i]), _SKIPPED)
+    return shape
+
+
+def _skippable(shape: EncoderShape) -> list[int]:
+    """Return layers that may be skipped: the first reads the embeddings, and one with heads has to stay."""
+    layers = shape.layers
+    with_heads = [i for i, layer in enumerate(layers) if layer.heads]
+    return [i for i in range(1, len(layers)) if layers[i].present and with_heads not in ([], [i])]
+
+
+def _one_less(shape: EncoderShape, value: Array) -> list[EncoderShape]:
+    """Return the shape without its least valuable layer, and without the last one, below which it gets cheap."""
+    candidates = _skippable(shape)
+    tried = {min(candidates, key=lambda i: value[i]), max(candidates)} if candidates else set()
+    return [_with(shape, i, _SKIPPED) for i in sorted(tried)]
+
+
+def _one_more(shape: EncoderShape, least_skipped: int) -> list[EncoderShape]:
+    """Return the shape with one more layer, empty as yet, in all ways that leave `least_skipped` skipped."""
+    skipped = [i for i, layer in enumerate(shape.layers) if not layer.present]
+    return [_with(shape, i, _EMPTY) for i in skipped] if len(skipped) > least_skipped else []
+
+
+def _with(shape: EncoderShape, index: int, layer: LayerShape) -> EncoderShape:
+    layers = list(shape.layers)
+    layers[index] = layer
+    return replace(shape, layers=tuple(layers))

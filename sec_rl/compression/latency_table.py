@@ -7,11 +7,11 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from sec_rl.compression.allocation import NEURON_GROUP
 from sec_rl.compression.cost_table import CostTable
 from sec_rl.compression.export import attention_block, ffn_block
 from sec_rl.compression.onnx_blocks import GraphBuilder
 from sec_rl.compression.slim_config import SlimEncoderConfig
+from sec_rl.compression.widths import NEURON_GROUP
 
 # Of the dense width. Where there is anything at all, its inputs are quantized and its outputs scaled back, and of a
 # narrow block that is most of the time: what is narrowest is measured as well, for no line from nothing shows it.
