@@ -27,6 +27,8 @@ from sec_rl.errors import RunFolderError
 from sec_rl.values import Metrics, Preference
 
 MEMBERS, EPOCHS = 8, 250
+# Members that are fitted to one family alone.
+OWN_MEMBERS = 2
 QUICK_MEMBERS, QUICK_EPOCHS = 2, 60
 COVERAGES = (0.5, 0.8, 0.95)
 
@@ -43,9 +45,14 @@ def calibrate(
 ) -> dict[str, Any]:
     """Fit a simulator and write its folder.
 
+    Some members of the ensemble are fitted to the episodes of all families, others to those of one family alone: a
+    new task may be as far from what is common to all as each of them is, and a policy that learned in the common law
+    only relies on it where it does not hold.
+
     For the report every family is left out once: an ensemble is fitted to the others and runs the family's episodes
     freely, from the opened session to the end, under the ratios that were realised. Of a left-out task it knows its
-    descriptors, the level of dense training among them (`sec_rl.backends.simulator.tasks`).
+    descriptors, the level of dense training among them (`sec_rl.backends.simulator.tasks`). Errors are those of the
+    common law, which predicts best; intervals are those of all members.
 
     Args:
         traces: folder of recorded episodes.
@@ -78,16 +85,22 @@ def calibrate(
     batch = trace_batch(table, tasks, names)
     curves = cost_curves(table)
     members, epochs = (QUICK_MEMBERS, QUICK_EPOCHS) if quick else (MEMBERS, EPOCHS)
-    families = sorted(set(batch.families))
-    folds = _left_out(batch, families, members, epochs, seed, say) if len(families) > 1 else {}
+    families = sorted(str(each) for each in set(batch.families))
+    alone, folds = {}, {}
+    if len(families) > 1:
+        folds = _left_out(batch, families, members, epochs, seed, say)
+        say("fitting each family alone ...")
+        alone = _each_alone(batch, families, epochs, seed)
     left_out: dict[str, dict[str, Any]] = {}
     for family, fold in folds.items():
         # Neither noise nor spread of sensitivities may know the family that they are judged on.
         noise = _noise([other for name, other in folds.items() if name != family])
         left_out[family] = judge(fold.ensemble, noise, curves, fold.own, table)
+        everyone = Ensemble.joined([fold.ensemble, *(each for name, each in alone.items() if name != family)])
+        left_out[family]["coverage"] = _coverage(everyone, noise, fold.own)
         left_out[family]["sensitivity"] = fold.sensitivity[0]
     say(f"fitting {members} members to {len(batch)} episodes ...")
-    ensemble = fit_ensemble(batch, n_members=members, epochs=epochs, seed=seed)
+    ensemble = Ensemble.joined([fit_ensemble(batch, n_members=members, epochs=epochs, seed=seed), *alone.values()])
     about = {
         "episodes": len(batch),
         "families": families,
@@ -120,6 +133,16 @@ class _Fold:
     sensitivity: tuple[float, float]
 
 
+def _each_alone(batch: TraceBatch, families: Sequence[str], epochs: int, seed: int) -> dict[str, Ensemble]:
+    """Return members that know, and stand for, one family only."""
+    found = {}
+    for family in families:
+        own = batch.take(np.flatnonzero(batch.families == family))
+        ensemble = fit_ensemble(own, n_members=OWN_MEMBERS, epochs=epochs, seed=seed)
+        found[family] = replace(ensemble, common=np.zeros(OWN_MEMBERS))
+    return found
+
+
 def _left_out(
     batch: TraceBatch, families: Sequence[str], members: int, epochs: int, seed: int, say: Callable[[str], None]
 ) -> dict[str, _Fold]:
@@ -128,7 +151,7 @@ def _left_out(
         is_own = batch.families == family
         own, others = batch.take(np.flatnonzero(is_own)), batch.take(np.flatnonzero(~is_own))
         ensemble = fit_ensemble(others, n_members=members, epochs=epochs, seed=seed)
-        folds[str(family)] = _Fold(
+        folds[family] = _Fold(
             own, ensemble, fit_noise(ensemble, own, fit_persistence(own)), fit_sensitivity(ensemble, own)
         )
         say(f"[{count}/{len(families)}] fitted without {family}")
@@ -165,7 +188,6 @@ def judge(
         "final_error_points_without_dense": float(errors[controlled].mean()) if controlled.any() else None,
         "segment_error_points": float(by_segment[batch.learned].mean()),
         "rank_correlation": float(spearmanr(real, simulated).statistic) if len(batch) > 2 else None,
-        "coverage": _coverage(ensemble, noise, batch),
     }
 
 

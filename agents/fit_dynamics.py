@@ -105,7 +105,9 @@ class _Members(nn.Module):
     def ensemble(self) -> Ensemble:
         """Return what is simulated with the coefficients as they are."""
         parts = (self.effect(), self.ease, self.fragility(), self.powers(), self.abundance)
-        return Ensemble(*(part.detach().numpy()[:, 0].astype(np.float64) for part in parts))
+        arrays = [part.detach().numpy()[:, 0].astype(np.float64) for part in parts]
+        effect, ease, fragility, powers, abundance = arrays
+        return Ensemble(effect, ease, fragility, powers, abundance, common=np.ones(len(effect)))
 
     def law(self, inputs: Tensor) -> _Law:
         """Return what the law says of segments, whatever state they begin in, for (members, ..., features).

@@ -146,13 +146,11 @@ class _SideBySide(SimulatorVecEnv):
 
 def _joined(simulators: Sequence[Simulator]) -> Simulator:
     """Return the simulator whose members are those of several simulators of one judge, in turn."""
-    ensembles = [each.ensemble for each in simulators]
-    members = {
-        field.name: np.concatenate([getattr(each, field.name) for each in ensembles]) for field in fields(Ensemble)
-    }
     tasks = _joined_tasks([each.tasks for each in simulators])
     names = tuple(name for each in simulators for name in each.names)
-    return replace(simulators[0], ensemble=Ensemble(**members), tasks=tasks, names=names)
+    return replace(
+        simulators[0], ensemble=Ensemble.joined([each.ensemble for each in simulators]), tasks=tasks, names=names
+    )
 
 
 def _joined_tasks(batches: Sequence[TaskBatch]) -> TaskBatch:

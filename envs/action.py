@@ -8,7 +8,7 @@ entry  what                            range      1 stands for
 2      augmentation strength           [-1, 1]    0.3 of a text's words, in half of the batch; -1: none
 3      pseudo-label share              [-1, 1]    half of the batch; -1: none
 4      distillation weight             [-1, 1]    the teacher alone; -1: the labels alone
-5      depth share                     [-1, 1]    whole layers only; -1: width only
+5      depth share                     [-1, 1]    whole layers only; -1: what loses least
 =====  ==============================  =========  ===================================================
 
 Entries 2 to 5 exist with ``action_mode="levers"`` only; they are settings, not changes.

@@ -39,7 +39,7 @@ class Levers:
         augmentation_share: share of a batch that is replaced by an augmented copy.
         pseudo_label_share: share of a batch drawn from the unlabelled pool with pseudo-labels.
         distillation_weight: weight of the teacher's term against the labels' term in the loss.
-        depth_share: share of the removed cost that is taken as whole layers instead of width.
+        depth_share: share of the removed cost that is taken as whole layers, at least.
 
     Raises:
         InputError: an entry lies outside [0, 1].

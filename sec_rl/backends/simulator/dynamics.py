@@ -15,13 +15,16 @@ takes a point from a task with a tenth of errors takes next to none from one wit
 less where there are many per class. All coefficients are shared by all tasks: six families tell little about a
 seventh, and networks in their place predicted left-out tasks worse.
 
-An ensemble of fits to bootstraps says how sure the coefficients are, as in Chua et al. 2018, sec. 4. Tasks still
-differ by more than that: a task's own sensitivity, drawn for every simulated run, scales all effects on its level.
+An ensemble of fits to bootstraps says how sure the coefficients are, as in Chua et al. 2018, sec. 4; others of its
+members are fitted to one family alone and say how far a family may be from what is common to all. From the common
+law tasks differ by more than bootstraps do: a task's own sensitivity, drawn for every simulated run, scales all its
+effects on the level.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,6 +61,8 @@ class Ensemble:
         powers: (members, 2, 2) of what is removed and of the labels that are left out, above 0.
         abundance: (members, 2) by how much the effect of missing labels falls per factor e of rows per class, as a
             logarithm.
+        common: (members,) 1 for a member that stands for all families, whose effects a task's sensitivity multiplies;
+            0 for one that stands for itself.
     """
 
     effect: Array
@@ -65,6 +70,14 @@ class Ensemble:
     fragility: Array
     powers: Array
     abundance: Array
+    common: Array
+
+    @classmethod
+    def joined(cls, ensembles: Sequence[Ensemble]) -> Ensemble:
+        """Return the members of several ensembles, in turn."""
+        return cls(
+            **{each.name: np.concatenate([getattr(one, each.name) for one in ensembles]) for each in fields(cls)}
+        )
 
     @property
     def n_members(self) -> int:
@@ -80,7 +93,7 @@ class Ensemble:
             members: (lanes,) member that simulates each lane.
             inputs: (lanes, features) from `features`.
             state: (lanes, 2) skill of accuracy and of loss.
-            sensitivity: (lanes,) what effects are multiplied by, above 0.
+            sensitivity: (lanes,) what effects are multiplied by in the law that is common to all, above 0.
 
         Returns:
             (lanes, 2) the same afterwards.
@@ -90,7 +103,8 @@ class Ensemble:
         ease = np.exp(np.clip((self.ease[members] * apart).sum(axis=-1), LEAST_EASE, MOST_EASE))
         rows = inputs[:, ROWS_PER_CLASS, None] - ROWS_OFFSET
         apart[..., LABELS] *= np.exp(-self.abundance[members] * rows)
-        effect = (self.effect[members] * apart).sum(axis=-1) * np.reshape(sensitivity, (-1, 1))
+        sensitivity = np.where(self.common[members] > 0.0, sensitivity, 1.0)
+        effect = (self.effect[members] * apart).sum(axis=-1) * sensitivity[:, None]
         effect = np.clip(effect, LEAST_EFFECT, MOST_EFFECT)
         top = inputs[:, ASYMPTOTE]
         level = top / (top + (1.0 - top) * np.exp(-effect))

@@ -21,7 +21,7 @@ from sec_rl.backends.simulator.tasks import LOWEST_SKILL, TaskBatch
 from sec_rl.errors import InputError
 from sec_rl.files import read_bytes, read_json, write_atomically, write_bytes
 
-SCHEMA, DESCRIPTION, WEIGHTS = 3, "simulator.json", "simulator.safetensors"
+SCHEMA, DESCRIPTION, WEIGHTS = 4, "simulator.json", "simulator.safetensors"
 _MOST_BYTES = 50_000_000
 N_NOISE_WEIGHTS = 5
 # Spread below this says nothing: the residuals of a solved task are rounding.
@@ -163,11 +163,18 @@ def _check(simulator: Simulator, tensors: Mapping[str, NDArray[Any]], path: Path
         if value.dtype != np.float64 or not np.isfinite(value).all():
             raise InputError(f"{str(path)!r} holds values in {name!r} that are no numbers.")
     ensemble, members, n = simulator.ensemble, simulator.ensemble.n_members, len(DEVIATION_NAMES)
-    shapes = {"effect": (n,), "ease": (n,), "fragility": (), "powers": (N_POWERS,), "abundance": ()}
+    shapes = {
+        "effect": (2, n),
+        "ease": (2, n),
+        "fragility": (2,),
+        "powers": (2, N_POWERS),
+        "abundance": (2,),
+        "common": (),
+    }
     for name, rest in shapes.items():
         shape = getattr(ensemble, name).shape
-        if shape != (members, 2, *rest):
-            raise InputError(f"{str(path)!r}: {name} has shape {shape}, not {(members, 2, *rest)}.")
+        if shape != (members, *rest):
+            raise InputError(f"{str(path)!r}: {name} has shape {shape}, not {(members, *rest)}.")
     lengths = {len(getattr(simulator.tasks, field.name)) for field in fields(TaskBatch)}
     if lengths != {len(simulator.names)} or simulator.noise.weights.shape != (2, N_NOISE_WEIGHTS) or not members:
         raise InputError(f"{str(path)!r}: tensors do not fit together.")
