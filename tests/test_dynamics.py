@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sec_rl.agents.fit_dynamics import _Members
+from sec_rl.backends.simulator.dynamics import Ensemble
 from sec_rl.backends.simulator.features import ASYMPTOTE, DEVIATIONS, EFFORT, FEATURE_NAMES
 from sec_rl.backends.simulator.learning_curve import asymptote, effort, fit_curve
 
@@ -36,6 +38,19 @@ def test_numpy_simulates_what_torch_fits() -> None:
     for member in range(3):
         simulated = members.ensemble().step(np.full(50, member), inputs, state)
         np.testing.assert_allclose(simulated, fitted[member], atol=1e-5)
+
+
+def test_a_tasks_sensitivity_is_that_of_the_common_law() -> None:
+    common = drawn_members(0, 1).ensemble()
+    both = Ensemble.joined([common, replace(common, common=np.zeros(1))])
+    generator = np.random.default_rng(0)
+    inputs, state = generator.uniform(0.1, 0.9, (2, len(FEATURE_NAMES))), np.full((2, 2), 0.5)
+    inputs[1] = inputs[0]
+    plain = both.step(np.arange(2), inputs, state)
+    np.testing.assert_array_equal(plain[0], plain[1])
+    scaled = both.step(np.arange(2), inputs, state, np.full(2, 3.0))
+    assert not np.allclose(scaled[0], plain[0], atol=1e-3)
+    np.testing.assert_array_equal(scaled[1], plain[1])
 
 
 @given(st.integers(0, 1000), st.floats(0.1, 0.95), st.floats(-0.3, 0.05), st.floats(0.3, 0.9), st.integers(4, 16))

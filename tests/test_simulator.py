@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from stable_baselines3.common.env_checker import check_env as sb3_check
 
 import sec_rl  # noqa: F401  it registers the environment
-from sec_rl.agents.calibrate import calibrate
+from sec_rl.agents.calibrate import OWN_MEMBERS, QUICK_MEMBERS, calibrate
 from sec_rl.agents.simulated_lanes import SimulatorVecEnv
 from sec_rl.backends.simulator.lanes import Opening, draw_opening
 from sec_rl.backends.simulator.model import DESCRIPTION, WEIGHTS, Simulator, load_simulator
@@ -70,7 +70,9 @@ def test_a_family_can_be_left_out_of_everything(tmp_path: Path) -> None:
     traces = write_traces(tmp_path / "traces", made_up_traces(4))
     report = calibrate(traces, tmp_path / "sim", leave_out=["a", "b"], quick=True)
     assert report["families"] == ["c", "d", "e"]
-    assert all(name[0] not in "ab" for name in load_simulator(tmp_path / "sim").names)
+    simulator = load_simulator(tmp_path / "sim")
+    assert all(name[0] not in "ab" for name in simulator.names)
+    assert simulator.ensemble.common.tolist() == [1.0] * QUICK_MEMBERS + [0.0] * OWN_MEMBERS * 3
 
 
 def test_a_setting_without_a_dense_episode_is_named(tmp_path: Path) -> None:
