@@ -86,7 +86,9 @@ def play_family(task: str, options: Options, say: Callable[[str], None]) -> Fami
         recipe: Opponent(one_training(controllers), learned_from_others=True)
         for recipe, controllers in learned.items()
     }
-    opponents |= schedules(TargetSchedule(**prepared.fixed), preferred) | searches() | planners(simulator)
+    opponents |= (
+        schedules(TargetSchedule(**prepared.fixed), preferred) | searches() | planners(simulator.predicting())
+    )
     about = {
         "judge": dict(judge.simulator.about),
         "episodes": simulator.about["sha256"],

@@ -104,7 +104,7 @@ def world_of(options: Options, task: str, simulator: Path) -> World:
     """Return the task in a simulator that never saw its family, described by its own dense runs."""
     described, names = recorded_tasks(_dense_table(options, task))
     return World(
-        replace(load_simulator(simulator), tasks=described, names=names),
+        replace(load_simulator(simulator).predicting(), tasks=described, names=names),
         seed=0,
         n_segments=N_SEGMENTS,
         preferences=tuple(PREFERENCES.values()),

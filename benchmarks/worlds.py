@@ -187,7 +187,7 @@ class Judge:
 def only(simulator: Simulator, setting: int, members: Sequence[int]) -> Simulator:
     """Return a simulator with one of its settings, some of its members, and no spread of sensitivities."""
     ensemble = simulator.ensemble
-    kept = replace(ensemble, **{name: value[list(members)] for name, value in vars(ensemble).items()})
+    kept = ensemble.take(list(members))
     return replace(
         simulator,
         ensemble=kept,

@@ -79,6 +79,10 @@ class Ensemble:
             **{each.name: np.concatenate([getattr(one, each.name) for one in ensembles]) for each in fields(cls)}
         )
 
+    def take(self, members: NDArray[np.int64] | Sequence[int]) -> Ensemble:
+        """Return some of the members."""
+        return Ensemble(**{field.name: getattr(self, field.name)[members] for field in fields(self)})
+
     @property
     def n_members(self) -> int:
         """Members."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +99,10 @@ class Simulator:
     tasks: TaskBatch
     names: tuple[str, ...]
     about: Mapping[str, Any]
+
+    def predicting(self) -> Simulator:
+        """Return the simulator of the common law alone: it predicts best, but what learns in it relies on it."""
+        return replace(self, ensemble=self.ensemble.take(np.flatnonzero(self.ensemble.common)))
 
 
 def save_simulator(simulator: Simulator, folder: Path) -> None:
