@@ -186,11 +186,9 @@ class Judge:
 
 def only(simulator: Simulator, setting: int, members: Sequence[int]) -> Simulator:
     """Return a simulator with one of its settings, some of its members, and no spread of sensitivities."""
-    ensemble = simulator.ensemble
-    kept = ensemble.take(list(members))
     return replace(
         simulator,
-        ensemble=kept,
+        ensemble=simulator.ensemble.take(members),
         noise=replace(simulator.noise, sensitivity=0.0),
         tasks=simulator.tasks.take([setting]),
         names=(simulator.names[setting],),
