@@ -171,6 +171,26 @@ def test_a_layer_goes_where_narrow_blocks_everywhere_would_lose_more() -> None:
     assert len(skipped(0.5, 0.9)) > 1
 
 
+@settings(max_examples=25)
+@given(st.lists(st.floats(0.05, 0.9), min_size=1, max_size=4), st.integers(0, 5))
+def test_a_skipped_layer_leaves_little_of_the_budget(ratios: list[float], seed: int) -> None:
+    """What was narrowed before cannot spend what a layer frees."""
+    shape, importance, table = DENSE, scored(seed), dear_blocks(0.25)
+    for ratio in sorted(ratios):
+        shape = choose_shape(shape, importance, table, ratio)
+        assert ratio - 1e-9 <= table.removed_share(shape) <= ratio + 0.06
+
+
+def test_a_coarse_encoder_loses_no_layer_for_half_of_its_cost() -> None:
+    dense = EncoderShape.dense(2, 2, 32)
+    importance = ImportanceTracker(dense, "first-order")
+    importance.heads, importance.neurons = np.ones((2, 2)), np.ones((2, 32))
+    importance.heads[1] *= 0.1
+    importance.neurons[1] *= 0.1
+    table = with_bytes(analytic_table(32, 2, 32), 32, 2, 0.25)
+    assert all(layer.present for layer in choose_shape(dense, importance, table, 0.5).layers)
+
+
 def test_a_skipped_layer_returns_when_the_ratio_falls() -> None:
     importance, table = scored(), dear_blocks(0.25)
     small = choose_shape(DENSE, importance, table, 0.85)

@@ -16,6 +16,8 @@ from sec_rl.compression.widths import at_least, choose_widths
 Array = NDArray[np.float64]
 # Costs that differ by less, relatively, are the same.
 _SAME_COST = 1e-9
+# What may be left of a budget: where blocks are coarse, or narrow already, a skipped layer can leave a lot.
+_LITTLE = 0.05
 # A skipped layer loses as much as one that kept this share of its importance: what comes in goes on past it, so it
 # loses less than emptied blocks do. Of the 6 layers of the default encoder the last goes at a ratio of about a half.
 _SKIPPED_SHARE = 0.1
@@ -24,16 +26,21 @@ _SKIPPED, _EMPTY = LayerShape((), (), present=False), LayerShape((), ())
 
 @dataclass(frozen=True)
 class _Choice:
-    """A shape; `excess`: its cost beyond the budget, at least 0; `lost`: the importance that it goes without."""
+    """A shape.
+
+    `excess`: its cost beyond the budget; `unspent`: what it leaves of the budget beyond a little; both at least 0.
+    `lost`: the importance that it goes without.
+    """
 
     shape: EncoderShape
     excess: float
+    unspent: float
     lost: float
 
     @property
-    def rank(self) -> tuple[float, float]:
-        """The lower the better: the budget comes first."""
-        return self.excess, self.lost
+    def rank(self) -> tuple[float, float, float]:
+        """The lower the better: the budget comes first, and nobody asked for less than it allows."""
+        return self.excess, self.unspent, self.lost
 
 
 @dataclass(frozen=True)
@@ -57,7 +64,8 @@ class _Search:
         skipped = [i for i, layer in enumerate(shape.layers) if not layer.present]
         lost -= float(np.log(_SKIPPED_SHARE) * self.value[skipped].sum())
         excess = self.table.prunable_cost(shape) - self.budget
-        return _Choice(shape, excess if excess > _SAME_COST * self.budget else 0.0, lost)
+        unspent = max(-excess - _LITTLE * self.budget, 0.0)
+        return _Choice(shape, excess if excess > _SAME_COST * self.budget else 0.0, unspent, lost)
 
     def layers(self, base: EncoderShape, least_skipped: int) -> EncoderShape:
         """Skip, or bring back, one layer after the other for as long as that loses less."""
