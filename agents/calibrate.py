@@ -86,21 +86,18 @@ def calibrate(
     curves = cost_curves(table)
     members, epochs = (QUICK_MEMBERS, QUICK_EPOCHS) if quick else (MEMBERS, EPOCHS)
     families = sorted(str(each) for each in set(batch.families))
-    alone, folds = {}, {}
-    if len(families) > 1:
-        folds = _left_out(batch, families, members, epochs, seed, say)
-        say("fitting each family alone ...")
-        alone = _each_alone(batch, families, epochs, seed)
+    folds = _left_out(batch, families, members, epochs, seed, say) if len(families) > 1 else {}
     left_out: dict[str, dict[str, Any]] = {}
     for family, fold in folds.items():
         # Neither noise nor spread of sensitivities may know the family that they are judged on.
-        noise = _noise([other for name, other in folds.items() if name != family])
-        left_out[family] = judge(fold.ensemble, noise, curves, fold.own, table)
-        everyone = Ensemble.joined([fold.ensemble, *(each for name, each in alone.items() if name != family)])
-        left_out[family]["coverage"] = _coverage(everyone, noise, fold.own)
+        others = [other for name, other in folds.items() if name != family]
+        everyone = Ensemble.joined([fold.ensemble, *(other.alone for other in others)])
+        left_out[family] = judge(fold.ensemble, curves, fold.own, table)
+        left_out[family]["coverage"] = _coverage(everyone, _noise(others), fold.own)
         left_out[family]["sensitivity"] = fold.sensitivity[0]
     say(f"fitting {members} members to {len(batch)} episodes ...")
-    ensemble = Ensemble.joined([fit_ensemble(batch, n_members=members, epochs=epochs, seed=seed), *alone.values()])
+    common = fit_ensemble(batch, n_members=members, epochs=epochs, seed=seed)
+    ensemble = Ensemble.joined([common, *(fold.alone for fold in folds.values())])
     about = {
         "episodes": len(batch),
         "families": families,
@@ -123,24 +120,16 @@ class _Fold:
     Attributes:
         own: its episodes.
         ensemble: fitted to all others.
+        alone: fitted to `own`, and standing for this family only.
         noise: what that ensemble leaves unexplained of single segments of `own`.
         sensitivity: of the family, under that ensemble, and the standard error of its logarithm.
     """
 
     own: TraceBatch
     ensemble: Ensemble
+    alone: Ensemble
     noise: Noise
     sensitivity: tuple[float, float]
-
-
-def _each_alone(batch: TraceBatch, families: Sequence[str], epochs: int, seed: int) -> dict[str, Ensemble]:
-    """Return members that know, and stand for, one family only."""
-    found = {}
-    for family in families:
-        own = batch.take(np.flatnonzero(batch.families == family))
-        ensemble = fit_ensemble(own, n_members=OWN_MEMBERS, epochs=epochs, seed=seed)
-        found[family] = replace(ensemble, common=np.zeros(OWN_MEMBERS))
-    return found
 
 
 def _left_out(
@@ -151,8 +140,13 @@ def _left_out(
         is_own = batch.families == family
         own, others = batch.take(np.flatnonzero(is_own)), batch.take(np.flatnonzero(~is_own))
         ensemble = fit_ensemble(others, n_members=members, epochs=epochs, seed=seed)
+        alone = fit_ensemble(own, n_members=OWN_MEMBERS, epochs=epochs, seed=seed)
         folds[family] = _Fold(
-            own, ensemble, fit_noise(ensemble, own, fit_persistence(own)), fit_sensitivity(ensemble, own)
+            own,
+            ensemble,
+            replace(alone, common=np.zeros(OWN_MEMBERS)),
+            fit_noise(ensemble, own, fit_persistence(own)),
+            fit_sensitivity(ensemble, own),
         )
         say(f"[{count}/{len(families)}] fitted without {family}")
     return folds
@@ -171,9 +165,7 @@ def _noise(folds: Sequence[_Fold]) -> Noise:
     )
 
 
-def judge(
-    ensemble: Ensemble, noise: Noise, curves: CostCurves, batch: TraceBatch, table: pd.DataFrame
-) -> dict[str, Any]:
+def judge(ensemble: Ensemble, curves: CostCurves, batch: TraceBatch, table: pd.DataFrame) -> dict[str, Any]:
     """Return the errors of an ensemble on episodes that it was not fitted to."""
     points = 100.0 * (1.0 - batch.tasks.majority)
     free = free_run(ensemble, batch).mean(axis=0)[:, :, 0]

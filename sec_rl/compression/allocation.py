@@ -61,8 +61,7 @@ class _Search:
     def widths(self, base: EncoderShape) -> _Choice:
         """Return the best shape with the layers that `base` has."""
         shape, lost = choose_widths(base, self.importance, self.table, self.budget, shrinking=self.shrinking)
-        skipped = [i for i, layer in enumerate(shape.layers) if not layer.present]
-        lost -= float(np.log(_SKIPPED_SHARE) * self.value[skipped].sum())
+        lost -= float(np.log(_SKIPPED_SHARE) * self.value[shape.skipped].sum())
         excess = self.table.prunable_cost(shape) - self.budget
         unspent = max(-excess - _LITTLE * self.budget, 0.0)
         return _Choice(shape, excess if excess > _SAME_COST * self.budget else 0.0, unspent, lost)
@@ -121,7 +120,7 @@ def choose_shape(
 def _skip(current: EncoderShape, value: Array, count: int) -> EncoderShape:
     """Skip the least valuable layers until `count` are skipped."""
     shape = current
-    while sum(not layer.present for layer in shape.layers) < count:
+    while len(shape.skipped) < count:
         candidates = _skippable(shape)
         if not candidates:
             break
@@ -145,7 +144,7 @@ def _one_less(shape: EncoderShape, value: Array) -> list[EncoderShape]:
 
 def _one_more(shape: EncoderShape, least_skipped: int) -> list[EncoderShape]:
     """Return the shape with one more layer, empty as yet, in all ways that leave `least_skipped` skipped."""
-    skipped = [i for i, layer in enumerate(shape.layers) if not layer.present]
+    skipped = shape.skipped
     return [_with(shape, i, _EMPTY) for i in skipped] if len(skipped) > least_skipped else []
 
 

@@ -47,6 +47,11 @@ class EncoderShape:
         return cls((layer,) * n_layers, n_heads, n_neurons)
 
     @property
+    def skipped(self) -> list[int]:
+        """Indices of the layers that are skipped."""
+        return [i for i, layer in enumerate(self.layers) if not layer.present]
+
+    @property
     def is_uniform(self) -> bool:
         """Whether a stock model class can hold it: all heads and one FFN width in every present layer."""
         present = [layer for layer in self.layers if layer.present]

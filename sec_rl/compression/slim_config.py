@@ -66,5 +66,5 @@ class SlimEncoderConfig(PreTrainedConfig):  # type: ignore[misc]
         values.pop("model_type", None)
         values["kept_heads"] = [list(layer.heads) for layer in shape.layers]
         values["kept_neurons"] = [len(layer.neurons) for layer in shape.layers]
-        values["dropped_layers"] = [i for i, layer in enumerate(shape.layers) if not layer.present]
+        values["dropped_layers"] = shape.skipped
         return SlimEncoderConfig(**values)
