@@ -6,7 +6,7 @@ recorded episodes (`benchmarks.worlds` says why those), and is judged by the uti
 search pays for every training it makes, those that it throws away included, chooses among them by what a validation
 sample shows, and is judged like everybody else.
 
-With ``--real`` the methods that matter also train for real (`benchmarks.controllers_real`).
+`benchmarks.controllers_real` trains the methods that matter for real.
 """
 
 from __future__ import annotations
@@ -43,9 +43,7 @@ from sec_rl.errors import InputError
 NAME = "controllers"
 TASKS = ("sst2", "trec6", "mrpc", "clinc150", "snips", "sms-spam")
 SEEDS, QUICK_SEEDS = range(30), 4
-REAL = "real"
 SWITCHES = {
-    REAL: "train for real as well; needs a folder of tasks",
     ABLATE: "learn without one thing at a time as well",
     SHARED: "judge by a simulator fitted to all families instead of the left-out family's own",
 }
@@ -79,7 +77,7 @@ def read_options(arguments: Sequence[str] | None = None) -> Options:
         seeds=SEEDS,
         quick_seeds=QUICK_SEEDS,
         switches=SWITCHES,
-        trains_with=REAL,
+        trains=False,
         arguments=arguments,
     )
     if len(options.seeds) < 2:
@@ -129,13 +127,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         file = f"{options.name}-{suffix}.png"
         write_figure(figure, options.results / file)
         tables.append(f"![{title}]({file})")
-    if REAL in options.switches:
-        from benchmarks.controllers_real import real_part
-
-        real = real_part(options, say)
-        tables += real.tables
-        criteria += real.criteria
-        data["real"] = real.rows
     write_results(
         options,
         "Learned control against what could replace it",

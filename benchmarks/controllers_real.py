@@ -1,8 +1,10 @@
 """The methods that matter, in real training on left-out tasks: the policy, schedules, and TPE.
 
-Every training is a run of `sec-rl run`, reused when it is there with the same options. TPE searches over what the
-command takes: data ratio and compression ratio of the cubic schedule. It draws from a seed, so a search that was cut
-short proposes the same trainings again, finds them finished, and goes on behind them.
+For each task its family is left out of simulator, policy and tuning, as in `benchmarks.controllers`, whose folder
+this shares. Every training is a run of `sec-rl run`, reused when it is there with the same options. TPE searches over
+what the command takes: data ratio and compression ratio of the cubic schedule. It draws from a seed, so a search that
+was cut short proposes the same trainings again, finds them finished, and goes on behind them. Searches take turns: a
+training of each, then the next of each, so that workers have something to do.
 
 A search chooses by what `result.json` says of the validation split; what is reported is the utility by the test
 split, the bytes on disk and the clock.
@@ -19,14 +21,16 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.console import exit_with, say, verdict
 from benchmarks.estimates import Criterion, estimate
+from benchmarks.learned import STEPS
 from benchmarks.left_out import PREFERENCES
-from benchmarks.options import Options
+from benchmarks.options import Options, parse_options
 from benchmarks.prepared import prepare
 from benchmarks.runs import RunSpec, read_result, run_all
 from benchmarks.search import TpeSearch
 from benchmarks.worlds import N_SEGMENTS
-from benchmarks.writing import markdown_table
+from benchmarks.writing import markdown_table, write_results
 from sec_rl.agents.baselines import TargetSchedule
 from sec_rl.agents.evaluate import evaluate
 from sec_rl.agents.learn import open_lanes_of
@@ -37,8 +41,11 @@ from sec_rl.backends.simulator.model import Simulator, load_simulator
 from sec_rl.envs.utility import utility
 from sec_rl.values import Metrics, Preference
 
+NAME = "controllers_real"
+TASKS = ("sst2", "trec6", "mrpc")
+# Enough for a run to be about as good as it gets on these tasks, and few enough for hundreds of them.
+PASSES = 3000
 TRAININGS, QUICK_TRAININGS = 5, 2
-SEEDS = 3
 POLICY, BEST_FIXED, CUBIC, DENSE, TPE = "policy", "best fixed", "cubic", "dense", "tpe"
 # As many labels as the policy bought, chosen by lot, and as much removed, by the cubic schedule.
 RANDOM_SUBSET = "random subset"
@@ -48,32 +55,35 @@ Train = Callable[[Sequence[RunSpec]], Mapping[str, Path]]
 
 
 @dataclass(frozen=True)
-class RealPart:
-    """What real training gave.
+class Cell:
+    """A left-out task and a seed, and what was learned without its family.
 
     Attributes:
-        rows: one per task, seed, preference and method.
-        tables: Markdown.
-        criteria: limits and whether they were kept.
+        task: name of the task.
+        seed: of the runs and of the searches.
+        policy: folder of the policy.
+        version: tells policies apart that were learned into the same folder.
+        fixed: data and compression ratio of the best fixed schedule.
     """
 
-    rows: list[dict[str, Any]]
-    tables: list[str]
-    criteria: list[Criterion]
+    task: str
+    seed: int
+    policy: Path
+    version: str
+    fixed: tuple[float, float]
 
 
-def spec(options: Options, task: str, seed: int, name: str, flags: Mapping[str, str]) -> RunSpec:
-    """Return a run; `name` is unique among those of a task and seed."""
+def spec(options: Options, cell: Cell, name: str, flags: Mapping[str, str]) -> RunSpec:
+    """Return a run; `name` is unique among those of a cell."""
     common = {
-        "task": str(options.task_folder(task)),
+        "task": str(options.task_folder(cell.task)),
         "encoder": options.encoder,
-        "seed": str(seed),
+        "seed": str(cell.seed),
         "threads": str(options.threads_per_run),
         "n-segments": str(N_SEGMENTS),
+        "passes": str(options.passes or PASSES),
     }
-    if options.passes is not None:
-        common["passes"] = str(options.passes)
-    return RunSpec(f"real/{task}/{name}-seed{seed}".replace(" ", "_"), common | dict(flags))
+    return RunSpec(f"real/{cell.task}/{name}-seed{cell.seed}".replace(" ", "_"), common | dict(flags))
 
 
 def cubic(data_ratio: float, compression_ratio: float) -> dict[str, str]:
@@ -92,11 +102,11 @@ def preferred(preference: Preference) -> dict[str, str]:
     return {f"preference.{name.replace('_', '-')}": f"{value:g}" for name, value in changed.items()}
 
 
-def random_subset(options: Options, task: str, seed: int, name: str, policy_run: Path) -> RunSpec:
+def random_subset(options: Options, cell: Cell, name: str, policy_run: Path) -> RunSpec:
     """Return the run that buys as many labels as a run of the policy did, at random, and removes as much."""
     metrics = _last_metrics(policy_run)
     flags = {**cubic(metrics.label_fraction, metrics.compression_ratio), "selection": "random"}
-    return spec(options, task, seed, f"random-subset-{name}", flags)
+    return spec(options, cell, f"random-subset-{name}", flags)
 
 
 def best_cubic(simulator: Simulator, episodes: int = 1024) -> tuple[float, float]:
@@ -146,89 +156,88 @@ def scored(folder: Path, dense_folder: Path, preference: Preference) -> dict[str
     }
 
 
-def search(
-    options: Options, task: str, seed: int, name: str, train: Train, dense_folder: Path, trainings: int = TRAININGS
-) -> list[dict[str, float]]:
-    """Return what each training of a TPE search ended with, in order.
+def search_all(
+    options: Options, cells: Sequence[Cell], train: Train, dense: Mapping[Cell, Path], trainings: int = TRAININGS
+) -> dict[tuple[Cell, str], list[dict[str, float]]]:
+    """Return what each training of every TPE search ended with, in order, per cell and key of `PREFERENCES`.
 
     Args:
         options: of the benchmark.
-        task: that is searched on.
-        seed: of the runs and of the sampler.
-        name: key of `PREFERENCES`.
+        cells: that are searched on.
         train: makes sure that runs are finished.
-        dense_folder: see `scored`.
+        dense: per cell the folder of its dense run, see `scored`.
         trainings: to spend.
     """
-    tpe, found = TpeSearch(seed, ("data_ratio", "compression_ratio")), []
+    keys = list(itertools.product(cells, PREFERENCES))
+    searches = {(cell, name): TpeSearch(cell.seed, ("data_ratio", "compression_ratio")) for cell, name in keys}
+    found: dict[tuple[Cell, str], list[dict[str, float]]] = {key: [] for key in keys}
     for count in range(trainings):
-        settings = tpe.propose()
-        flags = cubic(min(settings["data_ratio"], 1.0), settings["compression_ratio"])
-        run = spec(options, task, seed, f"tpe-{name}-{count}", flags)
-        folder = train([run])[run.name]
-        found.append(scored(folder, dense_folder, PREFERENCES[name]))
-        tpe.learn(found[-1]["measured"])
+        runs = {}
+        for (cell, name), tpe in searches.items():
+            settings = tpe.propose()
+            flags = cubic(min(settings["data_ratio"], 1.0), settings["compression_ratio"])
+            runs[cell, name] = spec(options, cell, f"tpe-{name}-{count}", flags)
+        folders = train(list(runs.values()))
+        for (cell, name), run in runs.items():
+            found[cell, name].append(scored(folders[run.name], dense[cell], PREFERENCES[name]))
+            searches[cell, name].learn(found[cell, name][-1]["measured"])
     return found
 
 
 def rows_of(
-    options: Options,
-    task: str,
-    seed: int,
-    policy: Path,
-    version: str,
-    fixed: tuple[float, float],
-    train: Train,
-    trainings: int = TRAININGS,
+    options: Options, cells: Sequence[Cell], train: Train, trainings: int = TRAININGS
 ) -> list[dict[str, Any]]:
-    """Train all methods on a task with a seed; return a row per preference and method.
+    """Train all methods in all cells; return a row per cell, preference and method.
 
     Args:
         options: of the benchmark.
-        task: left out of `policy` and `fixed`.
-        seed: of the runs.
-        policy: folder of the policy.
-        version: tells policies apart that were learned into the same folder.
-        fixed: data and compression ratio of the best fixed schedule.
+        cells: see `Cell`.
         train: makes sure that runs are finished.
         trainings: of a search.
     """
-    once = {
-        DENSE: spec(options, task, seed, DENSE, {"schedule": "dense", "compression-ratio": "0"}),
-        CUBIC: spec(options, task, seed, CUBIC, cubic(1.0, 0.5)),
-        BEST_FIXED: spec(options, task, seed, BEST_FIXED, cubic(*fixed)),
-    }
+    once = {(cell, method): run for cell in cells for method, run in _scheduled(options, cell).items()}
     under_policy = {
-        name: spec(
+        (cell, name): spec(
             options,
-            task,
-            seed,
-            f"policy-{version}-{name}",
-            {"schedule": "policy", "policy": str(policy), **preferred(preference)},
+            cell,
+            f"policy-{cell.version}-{name}",
+            {"schedule": "policy", "policy": str(cell.policy), **preferred(preference)},
         )
-        for name, preference in PREFERENCES.items()
+        for cell, (name, preference) in itertools.product(cells, PREFERENCES.items())
     }
     folders = train([*once.values(), *under_policy.values()])
-    dense_folder = folders[once[DENSE].name]
-    rows: list[dict[str, Any]] = []
     subsets = {
-        name: random_subset(options, task, seed, name, folders[run.name]) for name, run in under_policy.items()
+        (cell, name): random_subset(options, cell, name, folders[run.name])
+        for (cell, name), run in under_policy.items()
     }
     folders = {**folders, **train(list(subsets.values()))}
-    for name, preference in PREFERENCES.items():
-        found = search(options, task, seed, name, train, dense_folder, trainings)
-        best = max(found, key=lambda each: each["measured"])
-        one = {POLICY: under_policy[name], **once, RANDOM_SUBSET: subsets[name]}
-        models = {method: scored(folders[run.name], dense_folder, preference) for method, run in one.items()}
-        spent = {method: [model] for method, model in models.items()} | {TPE: found}
-        for method, model in (models | {TPE: best}).items():
+    dense = {cell: folders[once[cell, DENSE].name] for cell in cells}
+    found = search_all(options, cells, train, dense, trainings)
+    rows: list[dict[str, Any]] = []
+    for cell, (name, preference) in itertools.product(cells, PREFERENCES.items()):
+        one = {method: once[cell, method] for method in (DENSE, CUBIC, BEST_FIXED)}
+        one |= {POLICY: under_policy[cell, name], RANDOM_SUBSET: subsets[cell, name]}
+        spent = {method: [scored(folders[run.name], dense[cell], preference)] for method, run in one.items()}
+        spent[TPE] = found[cell, name]
+        for method, models in spent.items():
             cost = {
-                "trainings": len(spent[method]),
-                "example_passes": sum(each["example_passes"] for each in spent[method]),
-                "train_seconds": sum(each["train_seconds"] for each in spent[method]),
+                "trainings": len(models),
+                "example_passes": sum(each["example_passes"] for each in models),
+                "train_seconds": sum(each["train_seconds"] for each in models),
             }
-            rows.append({**model, **cost, "task": task, "seed": seed, "preference": name, "method": method})
+            best = max(models, key=lambda each: each["measured"])
+            where = {"task": cell.task, "seed": cell.seed, "preference": name, "method": method}
+            rows.append({**best, **cost, **where})
     return rows
+
+
+def _scheduled(options: Options, cell: Cell) -> dict[str, RunSpec]:
+    """Return the runs that read no preference; one training serves all of them."""
+    return {
+        DENSE: spec(options, cell, DENSE, {"schedule": "dense", "compression-ratio": "0"}),
+        CUBIC: spec(options, cell, CUBIC, cubic(1.0, 0.5)),
+        BEST_FIXED: spec(options, cell, BEST_FIXED, cubic(*cell.fixed)),
+    }
 
 
 def judge(rows: Sequence[dict[str, Any]]) -> list[Criterion]:
@@ -240,7 +249,7 @@ def judge(rows: Sequence[dict[str, Any]]) -> list[Criterion]:
         theirs = {tuple(row[name] for name in key): row for row in rows if row["method"] == method}
         gains = [row["utility"] - theirs[tuple(row[name] for name in key)]["utility"] for row in mine]
         spent = next(row["trainings"] for row in theirs.values())
-        name = f"real training: policy minus {method} ({spent} training{'s' if spent > 1 else ''})"
+        name = f"policy minus {method} ({spent} training{'s' if spent > 1 else ''})"
         criteria.append(Criterion(name, estimate(gains), "at least", 0.0))
     return criteria
 
@@ -262,7 +271,7 @@ def summary(rows: Sequence[dict[str, Any]]) -> str:
         cells = [estimate([row[key] for row in mine]).text(digits) for key, digits in columns]
         lines.append([f"{task}, {name}: {method}, {mine[0]['trainings']}", *cells])
     header = [
-        "real training: method, trainings",
+        "task, preference: method, trainings",
         "utility",
         "test accuracy, %",
         "bytes / fp32",
@@ -274,22 +283,49 @@ def summary(rows: Sequence[dict[str, Any]]) -> str:
     return markdown_table(header, lines)
 
 
-def real_part(options: Options, say: Callable[[str], None]) -> RealPart:
-    """Train everything that is missing; policies and simulators are those of the simulated part."""
+def learned_cells(options: Options) -> list[Cell]:
+    """Learn what is missing without each task's family; seeds vary slowest, as runs are done in this order."""
+    learned = {}
+    for task in options.tasks:
+        prepared = prepare(task, shipped_traces(), options, say, steps=STEPS)
+        policy = prepared.folder / "policy"
+        version = load_policy(policy).network.fingerprint()[:8]
+        learned[task] = policy, version, best_cubic(load_simulator(prepared.folder / "simulator"))
+    return [Cell(task, seed, *made) for seed in options.seeds for task, made in learned.items()]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Learn, train, judge and write; returns the exit code (1: a criterion failed)."""
+    options = parse_options(
+        NAME,
+        "Learned control against schedules and a search, in real training on left-out tasks.",
+        tasks=TASKS,
+        runs_of="controllers",
+        arguments=arguments,
+    )
 
     def train(specs: Sequence[RunSpec]) -> Mapping[str, Path]:
         return run_all(specs, options.out, say, crew=options.crew)
 
-    rows = []
-    for task in options.tasks:
-        prepared = prepare(task, shipped_traces(), options, say)
-        policy = prepared.folder / "policy"
-        version = load_policy(policy).network.fingerprint()[:8]
-        fixed = best_cubic(load_simulator(prepared.folder / "simulator"))
-        for seed in options.seeds[: 1 if options.quick else SEEDS]:
-            trainings = QUICK_TRAININGS if options.quick else TRAININGS
-            rows += rows_of(options, task, seed, policy, version, fixed, train, trainings)
-    return RealPart(rows, [summary(rows)], judge(rows))
+    trainings = QUICK_TRAININGS if options.quick else TRAININGS
+    rows = rows_of(options, learned_cells(options), train, trainings)
+    criteria, table = judge(rows), summary(rows)
+    write_results(
+        options,
+        "Learned control in real training",
+        tables=[table],
+        criteria=criteria,
+        notes=[
+            f"{options.passes or PASSES:,} example passes a run, {N_SEGMENTS} segments; policies and best fixed "
+            f"schedules were made without the family of the task that they are tried on, {STEPS:,} steps each.",
+            "TPE searches anew for every preference and keeps what measured best on validation; its passes and "
+            "seconds are those of all its trainings. Utility is by the test split.",
+            f"Random subset: as many labels as the policy bought, by lot; as much removed, by the cubic schedule. "
+            f"Seconds are of training alone, {options.workers} run{'s' if options.workers > 1 else ''} at a time.",
+        ],
+        data={"rows": rows},
+    )
+    return verdict(table, criteria)
 
 
 def _last_metrics(folder: Path) -> Metrics:
@@ -300,3 +336,7 @@ def _last_metrics(folder: Path) -> Metrics:
 def _against_fp32(result: Mapping[str, Any]) -> float:
     ours, fp32 = (each["latency_ms"]["batch32"]["p50"] for each in (result, result["dense"]))
     return float(ours / fp32)
+
+
+if __name__ == "__main__":
+    exit_with(main)

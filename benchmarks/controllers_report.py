@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from benchmarks.estimates import Criterion, Estimate
 from benchmarks.families import Family
+from benchmarks.learned import KNOWING_ONE_LEVER
 from benchmarks.opponents import BUDGETS, CUBIC, DENSE, PER_PREFERENCE, TPE
 from benchmarks.recipes import LEARNED, POLICY
 from benchmarks.spent import curve, hypervolumes, kept, overtakes
@@ -184,19 +185,29 @@ def front_table(found: Mapping[str, Sequence[float | None]], spent: Mapping[str,
 
 def bound_table(families: Sequence[Family], lines: Sequence[Line]) -> str:
     """Return how far practice in the left-out family itself would get one training: a bound, and no method."""
-    search = _named(lines, TPE, max(BUDGETS))
+    search, bounds = _named(lines, TPE, max(BUDGETS)), _bounds(families)
+    one_lever = bounds[KNOWING_ONE_LEVER]
     rows = []
-    for name in families[0].bounds:
-        bound = Line(name, name, 1, [family.bounds[name][..., UTILITY] for family in families])
-        gaps = (_ahead(bound, _named(lines, POLICY)), _ahead(bound, search))
-        rows.append([name, *(interquartile(each).text(_DIGITS) for each in (bound.utility, *gaps))])
+    for name, bound in bounds.items():
+        gaps = (_ahead(bound, _named(lines, POLICY)), _ahead(bound, search), _ahead(bound, one_lever))
+        cells = [interquartile(each).text(_DIGITS) for each in (bound.utility, *gaps)]
+        rows.append([name, *(cells if bound is not one_lever else [*cells[:-1], ""])])
     header = [
         "one training could reach",
         "utility, interquartile mean",
         "ahead of the policy",
         f"ahead of {search.name}",
+        f"ahead of {one_lever.name}",
     ]
     return markdown_table(header, rows)
+
+
+def _bounds(families: Sequence[Family]) -> dict[str, Line]:
+    """Return what practised in the families themselves."""
+    return {
+        name: Line(name, name, 1, [family.bounds[name][..., UTILITY] for family in families])
+        for name in families[0].bounds
+    }
 
 
 def ablation_tables(families: Sequence[Family]) -> list[str]:
@@ -237,6 +248,11 @@ def learning_curves(families: Sequence[Family]) -> dict[str, list[Estimate]]:
     return found
 
 
+def _rounded(outcomes: Mapping[str, Values]) -> dict[str, Any]:
+    """Return the utility of outcomes (worlds, preferences, 6), JSON-ready."""
+    return {name: found[..., UTILITY].round(5).tolist() for name, found in outcomes.items()}
+
+
 def data_of(families: Sequence[Family], lines: Sequence[Line]) -> dict[str, Any]:
     """Return everything played, JSON-ready."""
     return {
@@ -245,6 +261,12 @@ def data_of(families: Sequence[Family], lines: Sequence[Line]) -> dict[str, Any]
                 "judge": dict(family.judge),
                 "spent": {method: spent.to_dict() for method, spent in family.spent.items()},
                 "utility": {line.name: line.utility[index].round(5).tolist() for line in lines},
+                "bounds": _rounded(family.bounds),
+                "ablations": _rounded(family.ablations),
+                "segments": {
+                    str(count): _rounded({POLICY: ours, PER_PREFERENCE: theirs})
+                    for count, (ours, theirs) in family.segments.items()
+                },
             }
             for index, family in enumerate(families)
         },

@@ -79,7 +79,8 @@ def play_family(task: str, options: Options, say: Callable[[str], None]) -> Fami
     simulator = load_simulator(prepared.folder / "simulator")
     _check_left_out(name, simulator, prepared)
     learners = 1 if options.quick else LEARNERS
-    learning = Learners(simulator, prepared, options, say)
+    played = prepared.folder / f"played-{kind}"
+    learning = Learners(simulator, prepared, played, options, say)
     learned = {recipe: [learning.controller(recipe, seed) for seed in range(learners)] for recipe in LEARNED}
     preferred = load_preferred(prepared.folder / "preferred.json")
     opponents = {
@@ -94,7 +95,6 @@ def play_family(task: str, options: Options, say: Callable[[str], None]) -> Fami
         "episodes": simulator.about["sha256"],
         "policies": {recipe: [fingerprint(each) for each in controllers] for recipe, controllers in learned.items()},
     }
-    played = prepared.folder / f"played-{kind}"
     outcomes = {}
     for method, opponent in opponents.items():
         say(f"{name}: playing {method} ...")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -39,6 +40,7 @@ REAL_RUNS = 10
 FINETUNED = f"finetuned by {REAL_RUNS} runs of the family"
 # Controllers that practised in the family that everybody else has never seen.
 KNOWING, KNOWING_SCHEDULES = "PPO in the family itself", "best per preference in the family itself"
+KNOWING_ONE_LEVER = "compression-only PPO in the family itself"
 
 
 @dataclass
@@ -48,12 +50,14 @@ class Learners:
     Attributes:
         simulator: without the family.
         prepared: where policies are kept, the first one among them.
+        judged: folder of what was learned in a judge's own worlds, and not in another's.
         options: of the benchmark.
         say: takes one line of progress.
     """
 
     simulator: Simulator
     prepared: Prepared
+    judged: Path
     options: Options
     say: Callable[[str], None]
     _tuned: dict[Recipe, Tuned] = field(default_factory=dict)
@@ -100,7 +104,7 @@ class Learners:
         Args:
             family: simulator of the left-out family.
         """
-        folder, settings = self.prepared.folder / "finetuned", family.tasks
+        folder, settings = self.judged / "finetuned", family.tasks
         start = self.base
         if not (folder / CARD).is_file():
             self.say(f"{self.prepared.folder.name}: finetuning in {REAL_RUNS} runs of the family ...")
@@ -133,13 +137,15 @@ class Learners:
         Args:
             family: simulator of the left-out family.
         """
-        recipe, schedules = Recipe(randomised=False), self.prepared.folder / "knowing.json"
-        lanes = lanes_of(family, recipe)
+        found: dict[str, LaneController] = {}
+        for label, rule in ((KNOWING, "joint"), (KNOWING_ONE_LEVER, "compression only")):
+            self.say(f"{self.prepared.folder.name}: {label} ...")
+            recipe, folder = Recipe(rule, randomised=False), self.judged / label.replace(" ", "_")
+            found[label] = learn_recipe(recipe, family, folder, self.base, steps=self.steps, seed=0)
+        schedules = self.judged / "preferred.json"
         if not schedules.is_file():
-            self.say(f"{self.prepared.folder.name}: practising in the family itself ...")
-            save_preferred(tune_fixed(lanes).preferred, schedules)
-        policy = learn_recipe(recipe, family, self.prepared.folder / "knowing", self.base, steps=self.steps, seed=0)
-        return {KNOWING: policy, KNOWING_SCHEDULES: load_preferred(schedules)}
+            save_preferred(tune_fixed(lanes_of(family, Recipe(randomised=False))).preferred, schedules)
+        return found | {KNOWING_SCHEDULES: load_preferred(schedules)}
 
     def _tune(self, recipe: Recipe, simulator: Simulator) -> Tuned:
         """Return the best schedules in a recipe's lanes, which do not depend on how it learns, nor on the seed."""

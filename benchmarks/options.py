@@ -76,7 +76,7 @@ def parse_options(
     seeds: Sequence[int] = (0, 1, 2),
     quick_seeds: int = 1,
     switches: Mapping[str, str] | None = None,
-    trains_with: str | None = None,
+    trains: bool = True,
     arguments: Sequence[str] | None = None,
 ) -> Options:
     """Read the options from the command line.
@@ -89,8 +89,7 @@ def parse_options(
         seeds: unless `--seeds` names others.
         quick_seeds: how many of them a smoke test takes.
         switches: flags of this benchmark alone, without their dashes, and what each does.
-        trains_with: the switch without which nothing is trained, so that no folder of tasks is needed; None: tasks
-            are always trained on.
+        trains: whether tasks are trained on, so that a folder of them is needed.
         arguments: the command line; None: the process's own.
 
     Raises:
@@ -118,7 +117,7 @@ def parse_options(
         parser.add_argument(f"--{switch}", action="store_true", help=does)
     found = parser.parse_args(arguments)
     given = frozenset(switch for switch in switches or {} if getattr(found, switch.replace("-", "_")))
-    trains = bool(found.tasks) and (trains_with is None or trains_with in given)
+    trains = trains and bool(found.tasks)
     out = found.out or Path("runs/benchmarks") / ((runs_of or name) + ("-quick" if found.quick else ""))
     return Options(
         name=name if found.encoder == "minilm-l6" else f"{name}-{Path(found.encoder).name}",

@@ -14,7 +14,7 @@ import pytest
 from numpy.typing import NDArray
 
 from benchmarks import controllers_real, learned, recipes
-from benchmarks.controllers import SWITCHES, read_options
+from benchmarks.controllers import read_options
 from benchmarks.controllers_report import Line, judge, lines_of, method_table, overtaken_after, preference_table
 from benchmarks.families import Family, play_family
 from benchmarks.learned import fingerprint
@@ -370,7 +370,7 @@ def test_what_one_preference_costs_stands_in_its_own_row() -> None:
         )
 
 
-def test_options_need_no_tasks_unless_something_is_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_options_need_no_tasks_unless_something_is_trained(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SEC_RL_TASKS", raising=False)
     options = read_options(["--quick", "--shared-judge"])
     assert options.command == "python -m benchmarks.controllers --quick --shared-judge"
@@ -380,12 +380,7 @@ def test_options_need_no_tasks_unless_something_is_trained(tmp_path: Path, monke
     with pytest.raises(InputError, match="two --seeds"):
         read_options(["--seeds", "0"])
     with pytest.raises(InputError, match="--tasks-root"):
-        read_options(["--real"])
-    (tmp_path / "mrpc").mkdir()
-    real = read_options(["--real", "--tasks", "mrpc", "--tasks-root", str(tmp_path)])
-    assert "--tasks-root $SEC_RL_TASKS" in real.command
-    assert real.switches == {"real"}
-    assert set(SWITCHES) >= real.switches
+        controllers_real.main([])
 
 
 def made_up_run(folder: Path, *, accuracy: float, bytes_: int, ms: float, labels: float = 1.0) -> None:
@@ -415,6 +410,10 @@ def real_options(tmp_path: Path) -> Options:
     return parse_options("controllers", "", tasks=(), arguments=words)
 
 
+def real_cells(tmp_path: Path) -> list[controllers_real.Cell]:
+    return [controllers_real.Cell("mrpc", seed, tmp_path / "policy", "1a", (0.6, 0.25)) for seed in (0, 1)]
+
+
 def test_a_real_run_is_worth_what_was_measured(tmp_path: Path) -> None:
     made_up_run(tmp_path / "dense", accuracy=0.9, bytes_=25_000, ms=40.0)
     made_up_run(tmp_path / "small", accuracy=0.88, bytes_=12_500, ms=20.0, labels=0.5)
@@ -438,16 +437,20 @@ def test_real_methods_pay_for_every_training_and_a_search_goes_on_where_it_was(t
             made_up_run(options.out / each.name, accuracy=0.9 - removed / 10, bytes_=25_000, ms=40.0)
         return {each.name: options.out / each.name for each in specs}
 
-    policy = tmp_path / "policy"
-    rows = controllers_real.rows_of(options, "mrpc", 0, policy, "1a", (0.6, 0.25), train)
-    again = controllers_real.rows_of(options, "mrpc", 0, policy, "1a", (0.6, 0.25), train)
+    cells = real_cells(tmp_path)
+    rows = controllers_real.rows_of(options, cells, train)
+    again = controllers_real.rows_of(options, cells, train)
     assert rows == again
     half = len(asked) // 2
     # A search that is begun again proposes the same trainings, so that finished ones are found.
     assert asked[:half] == asked[half:]
     assert len({each.name for each in asked}) == half
-    names = len(PREFERENCES_IN_REAL)
-    assert half == 3 + names + names + names * controllers_real.TRAININGS
+    names, kept = len(PREFERENCES_IN_REAL), rows
+    assert half == len(cells) * (3 + names + names + names * controllers_real.TRAININGS)
+    rows = [row for row in kept if row["seed"] == 0]
+    # All searches are asked for their next training before any is asked for the one after it.
+    turns = [each.name.split("-")[-2] for each in asked[:half] if "/tpe-" in each.name]
+    assert turns == sorted(turns)
     subset = next(each for each in asked if each.name == "real/mrpc/random-subset-fast-seed0")
     assert (subset.options["selection"], subset.options["compression-ratio"]) == ("random", "0.5000")
     by_method = {row["method"]: row for row in rows if row["preference"] == "balanced"}
@@ -458,11 +461,11 @@ def test_real_methods_pay_for_every_training_and_a_search_goes_on_where_it_was(t
     assert by_method["tpe"]["utility"] >= by_method["cubic"]["utility"] - 1e-9
     fast = next(each for each in asked if each.name == "real/mrpc/policy-1a-fast-seed0")
     assert fast.options["preference.latency-weight"] == "0.03"
-    assert fast.options["policy"] == str(policy)
-    criteria = {each.name: each for each in controllers_real.judge(rows)}
+    assert fast.options["policy"] == str(tmp_path / "policy")
+    criteria = {each.name: each for each in controllers_real.judge(kept)}
     # 0.3 removed against 0.25 and 0.5.
-    assert not criteria["real training: policy minus best fixed (1 training)"].passed
-    assert criteria["real training: policy minus cubic (1 training)"].estimate.mean == pytest.approx(0.02)
+    assert not criteria["policy minus best fixed (1 training)"].passed
+    assert criteria["policy minus cubic (1 training)"].estimate.mean == pytest.approx(0.02)
     table = controllers_real.summary(rows).splitlines()
     assert len(table) == 2 + names * len(controllers_real.METHODS)
 
@@ -475,7 +478,7 @@ def test_every_real_run_is_a_command(tmp_path: Path) -> None:
         controllers_real.cubic(0.6, 0.25),
         {"schedule": "policy", **controllers_real.preferred(Preference(latency_weight=0.03))},
     ):
-        words = controllers_real.spec(options, "mrpc", 0, "x", flags).arguments(tmp_path / "run")
+        words = controllers_real.spec(options, real_cells(tmp_path)[0], "x", flags).arguments(tmp_path / "run")
         app.parse_args(words, exit_on_error=False, print_error=False)
 
 
@@ -556,7 +559,8 @@ def test_finetuning_goes_on_in_runs_of_the_family(
     monkeypatch.setattr(training, "_FINAL_EPISODES", 8)
     shutil.copytree(shipped_policy(), tmp_path / "policy")
     prepared = Prepared(tmp_path, "minilm-l6", {})
-    learners = learned.Learners(load_simulator(shipped_simulator()), prepared, read_options(["--quick"]), print)
+    options = read_options(["--quick"])
+    learners = learned.Learners(load_simulator(shipped_simulator()), prepared, tmp_path / "judged", options, print)
     found: Any = learners.finetuned(judged.simulator).policy
     assert found.network.fingerprint() != learners.base.network.fingerprint()
     assert fingerprint(learners.finetuned(judged.simulator)) == found.network.fingerprint()
