@@ -7,7 +7,7 @@ put side by side. A step of three hundred lanes costs little more than one of te
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -67,7 +67,7 @@ class Worlds:
     @property
     def tasks(self) -> TaskBatch:
         """Return the task of every world."""
-        return _joined_tasks([world.simulator.tasks for world in self.worlds])
+        return TaskBatch.joined([world.simulator.tasks for world in self.worlds])
 
     def take(self, chosen: Sequence[int]) -> Worlds:
         """Return some of the worlds, by their place."""
@@ -146,16 +146,10 @@ class _SideBySide(SimulatorVecEnv):
 
 def _joined(simulators: Sequence[Simulator]) -> Simulator:
     """Return the simulator whose members are those of several simulators of one judge, in turn."""
-    tasks = _joined_tasks([each.tasks for each in simulators])
+    tasks = TaskBatch.joined([each.tasks for each in simulators])
     names = tuple(name for each in simulators for name in each.names)
     return replace(
         simulators[0], ensemble=Ensemble.joined([each.ensemble for each in simulators]), tasks=tasks, names=names
-    )
-
-
-def _joined_tasks(batches: Sequence[TaskBatch]) -> TaskBatch:
-    return TaskBatch(
-        **{field.name: np.concatenate([getattr(each, field.name) for each in batches]) for field in fields(TaskBatch)}
     )
 
 

@@ -23,8 +23,7 @@ effects on the level.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +36,7 @@ from sec_rl.backends.simulator.features import (
     REMOVAL,
     ROWS_PER_CLASS,
 )
+from sec_rl.backends.simulator.stacked import Stacked
 
 Array = NDArray[np.float64]
 
@@ -51,7 +51,7 @@ ROWS_OFFSET = 5.0
 
 
 @dataclass(frozen=True)
-class Ensemble:
+class Ensemble(Stacked):
     """Coefficients of all members, stacked; two of each, for accuracy and loss.
 
     Attributes:
@@ -71,17 +71,6 @@ class Ensemble:
     powers: Array
     abundance: Array
     common: Array
-
-    @classmethod
-    def joined(cls, ensembles: Sequence[Ensemble]) -> Ensemble:
-        """Return the members of several ensembles, in turn."""
-        return cls(
-            **{each.name: np.concatenate([getattr(one, each.name) for one in ensembles]) for each in fields(cls)}
-        )
-
-    def take(self, members: NDArray[np.int64] | Sequence[int]) -> Ensemble:
-        """Return some of the members."""
-        return Ensemble(**{field.name: getattr(self, field.name)[members] for field in fields(self)})
 
     @property
     def n_members(self) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -16,6 +15,7 @@ from sec_rl.backends.simulator.learning_curve import (
     logit,
     sigmoid,
 )
+from sec_rl.backends.simulator.stacked import Stacked
 
 Lanes = NDArray[np.float64]
 
@@ -27,7 +27,7 @@ LOWEST_SKILL = -0.5
 
 
 @dataclass(frozen=True)
-class TaskBatch:
+class TaskBatch(Stacked):
     """Descriptors of tasks, one entry per lane.
 
     What dense training on all labels reaches, and along which curve, are descriptors: one ordinary training of the
@@ -62,10 +62,6 @@ class TaskBatch:
 
     def __len__(self) -> int:
         return len(self.n_classes)
-
-    def take(self, lanes: NDArray[np.int64] | Sequence[int]) -> TaskBatch:
-        """Return some of the tasks."""
-        return TaskBatch(**{field.name: getattr(self, field.name)[lanes] for field in fields(self)})
 
     def put(self, lanes: NDArray[np.int64], tasks: TaskBatch) -> None:
         """Replace some of the tasks."""
