@@ -11,10 +11,9 @@ sample shows, and is judged like everybody else.
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from functools import partial
 
 from benchmarks.console import exit_with, say, verdict
 from benchmarks.controllers_figures import over_trainings, profiles, write_figure
@@ -35,10 +34,12 @@ from benchmarks.controllers_report import (
 from benchmarks.families import ABLATE, LEARNERS, SHARED, Family, family_of, play_family
 from benchmarks.learned import STEPS
 from benchmarks.options import Options, parse_options
+from benchmarks.runs import do_all
 from benchmarks.spent import WORST_DROP
 from benchmarks.worlds import N_SEGMENTS, PREFERENCES
 from benchmarks.writing import write_results
 from sec_rl.errors import InputError
+from sec_rl.workers import Job
 
 NAME = "controllers"
 TASKS = ("sst2", "trec6", "mrpc", "clinc150", "snips", "sms-spam")
@@ -49,19 +50,16 @@ SWITCHES = {
 }
 
 
-def _play(task: str, options: Options) -> Family:
-    return play_family(task, options, say)
+def _play(job: Job, options: Options) -> Family:
+    return play_family(str(job.argument), options, say)
 
 
 def play_all(options: Options) -> list[Family]:
     """Return what was played in every left-out family; families are independent and may run side by side."""
     # Two tasks of one family are one thing to leave out.
-    tasks = list({family_of(task): task for task in options.tasks}.values())
-    if options.workers == 1 or len(tasks) == 1:
-        return [_play(task, options) for task in tasks]
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(options.workers, mp_context=context) as pool:
-        return list(pool.map(_play, tasks, [options] * len(tasks)))
+    tasks = {family_of(task): task for task in options.tasks}
+    jobs = [Job(family, 0, task) for family, task in tasks.items()]
+    return do_all(options.crew, partial(_play, options=options), jobs, say)
 
 
 def read_options(arguments: Sequence[str] | None = None) -> Options:

@@ -95,9 +95,13 @@ LEARNED: Mapping[str, Recipe] = {
     "sequential PPO": Recipe("sequential"),
 }
 _WISHES = OBSERVATION_NAMES[OBSERVATION_NAMES.index("accuracy_weight") :]
+_SLOPES = ("accuracy_slope", "loss_slope")
+# What says how the run is going; without it, a policy is a schedule that reads the preference.
+_FEEDBACK = ("accuracy_over_chance", "accuracy_since_first", "accuracy_below_best", "loss", *_SLOPES)
 ABLATIONS: Mapping[str, Recipe] = {
     "without the preference": Recipe(hidden=_WISHES),
-    "without slopes": Recipe(hidden=("accuracy_slope", "loss_slope")),
+    "without slopes": Recipe(hidden=_SLOPES),
+    "without accuracy and loss": Recipe(hidden=_FEEDBACK),
     "without domain randomisation": Recipe(randomised=False),
     "from 25 episodes": Recipe(episodes=25),
     "from 50 episodes": Recipe(episodes=50),
