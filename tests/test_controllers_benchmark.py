@@ -18,7 +18,6 @@ from benchmarks.controllers import read_options
 from benchmarks.controllers_report import Line, judge, lines_of, method_table, overtaken_after, preference_table
 from benchmarks.families import Family, play_family
 from benchmarks.learned import fingerprint
-from benchmarks.left_out import PREFERENCES as PREFERENCES_IN_REAL
 from benchmarks.opponents import TPE, one_training
 from benchmarks.options import Options, parse_options
 from benchmarks.planning import train_greedily
@@ -445,13 +444,13 @@ def test_real_methods_pay_for_every_training_and_a_search_goes_on_where_it_was(t
     # A search that is begun again proposes the same trainings, so that finished ones are found.
     assert asked[:half] == asked[half:]
     assert len({each.name for each in asked}) == half
-    names, kept = len(PREFERENCES_IN_REAL), rows
+    names, kept = len(controllers_real.PREFERENCES), rows
     assert half == len(cells) * (3 + names + names + names * controllers_real.TRAININGS)
     rows = [row for row in kept if row["seed"] == 0]
     # All searches are asked for their next training before any is asked for the one after it.
     turns = [each.name.split("-")[-2] for each in asked[:half] if "/tpe-" in each.name]
     assert turns == sorted(turns)
-    subset = next(each for each in asked if each.name == "real/mrpc/random-subset-fast-seed0")
+    subset = next(each for each in asked if each.name == "real/mrpc/random-subset-few_labels-seed0")
     assert (subset.options["selection"], subset.options["compression-ratio"]) == ("random", "0.5000")
     by_method = {row["method"]: row for row in rows if row["preference"] == "balanced"}
     assert by_method["tpe"]["trainings"] == controllers_real.TRAININGS
@@ -459,9 +458,9 @@ def test_real_methods_pay_for_every_training_and_a_search_goes_on_where_it_was(t
     assert by_method["policy"]["example_passes"] == 1000
     # It keeps its best: at least what the cubic schedule gave, which it tried first.
     assert by_method["tpe"]["utility"] >= by_method["cubic"]["utility"] - 1e-9
-    fast = next(each for each in asked if each.name == "real/mrpc/policy-1a-fast-seed0")
-    assert fast.options["preference.latency-weight"] == "0.03"
-    assert fast.options["policy"] == str(tmp_path / "policy")
+    few = next(each for each in asked if each.name == "real/mrpc/policy-1a-few_labels-seed0")
+    assert few.options["preference.label-weight"] == "0.07"
+    assert few.options["policy"] == str(tmp_path / "policy")
     criteria = {each.name: each for each in controllers_real.judge(kept)}
     # 0.3 removed against 0.25 and 0.5.
     assert not criteria["policy minus best fixed (1 training)"].passed
