@@ -80,8 +80,9 @@ def read_options(arguments: Sequence[str] | None = None) -> Options:
     )
     if len(options.seeds) < 2:
         raise InputError("An interval needs two worlds of each family at least: give two --seeds or more.")
-    if SHARED in options.switches:
-        options = replace(options, name=f"{options.name}-{SHARED}")
+    # Each has a page of its own: another judge's verdict is another verdict, and ablations are repeated less often.
+    asked = [switch for switch in SWITCHES if switch in options.switches]
+    options = replace(options, name="-".join([options.name, *asked]))
     return replace(options, tasks=options.tasks[:1]) if options.quick else options
 
 
