@@ -135,7 +135,8 @@ def train(
         keep_config(out, config, resume=resume)
         tuned = tuned or tune_fixed(open_lanes, seed=tune_seed)
         teacher = start or tuned.preferred
-        open_stage = _paired(open_lanes, teacher) if algorithm.paired and learn_in is None else open_lanes
+        pairs = algorithm.paired and learn_in is None
+        open_stage = _paired(open_lanes, teacher, settings.anchor) if pairs else open_lanes
         env = learn_in if learn_in is not None else open_stage(plan.lanes, learn_seed)
         lesson = _lesson(open_stage, env, algorithm, plan, teacher, show_seed, log)
         learner = algorithm.build(lesson, settings)
@@ -233,9 +234,9 @@ class _Course:
         save_state(self._out / TRAINING, steps, state)
 
 
-def _paired(open_lanes: OpenLanes, reference: LaneController) -> OpenLanes:
+def _paired(open_lanes: OpenLanes, reference: LaneController, anchor: float) -> OpenLanes:
     """Return what opens lanes together with their twin."""
-    return lambda n, seed: PairedLanes(open_lanes(n, seed), open_lanes(n, seed), reference)
+    return lambda n, seed: PairedLanes(open_lanes(n, seed), open_lanes(n, seed), reference, anchor=anchor)
 
 
 def _lesson(

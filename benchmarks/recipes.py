@@ -75,6 +75,7 @@ class Recipe:
         episodes: recorded episodes that the simulator is fitted to; None: all.
         algorithm: key of `sec_rl.agents.learners.algorithms.ALGORITHMS`.
         cloned: start as the clone of a schedule; else with random weights.
+        anchored: leaving the schedule costs something, of PPO.
         levers: the action has the four entries of the levers, too.
     """
 
@@ -84,6 +85,7 @@ class Recipe:
     episodes: int | None = None
     algorithm: str = "ppo"
     cloned: bool = True
+    anchored: bool = True
     levers: bool = False
 
 
@@ -110,6 +112,7 @@ ABLATIONS: Mapping[str, Recipe] = {
     "DQN on a grid": Recipe(algorithm="dqn"),
     "cross-entropy": Recipe(algorithm="cross-entropy"),
     "without cloning": Recipe(cloned=False),
+    "without the anchor": Recipe(anchored=False),
     "with levers": Recipe(levers=True),
 }
 
@@ -248,7 +251,9 @@ def learn_recipe(
             are found anew.
     """
     if not (folder / CARD).is_file():
-        plan = TrainingPlan(recipe.algorithm, seed=seed)
+        # Random weights are nothing to stay close to.
+        settings = {} if recipe.anchored and recipe.cloned else {"anchor": 0.0}
+        plan = TrainingPlan(recipe.algorithm, seed=seed, settings=settings if recipe.algorithm == "ppo" else {})
         if steps is not None:
             plan = replace(plan, steps=steps)
         lanes, found = lanes_of(simulator, recipe), None if tuned is None else tuned()

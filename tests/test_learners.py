@@ -160,6 +160,20 @@ def test_lanes_of_different_episodes_cannot_be_paired() -> None:
         PairedLanes(ToyLanes(8, 0), ToyLanes(8, 1), schedule()).reset()
 
 
+def test_leaving_the_reference_costs_its_distance() -> None:
+    lanes = PairedLanes(ToyLanes(8, 0), ToyLanes(8, 0), schedule(), anchor=0.5)
+    free = paired(8, 0)
+    seen = lanes.reset()
+    free.reset()
+    for distance in (0.0, 0.4):
+        usual = schedule().act(np.array(seen, np.float32))
+        taken = np.clip(usual + distance, -1.0, 1.0).astype(np.float32)
+        seen, charged, _, _ = lanes.step(taken)
+        _, earned, _, _ = free.step(taken)
+        np.testing.assert_allclose(earned - charged, 0.5 * ((taken - usual) ** 2).mean(axis=1), atol=1e-6)
+    assert (earned > charged).any()
+
+
 def test_episodes_that_have_not_ended_move_nothing() -> None:
     """Three steps of two lanes; the first one's episode ends with step 1, the second one's does not."""
     spaces = ToyLanes(2, 0).observation_space, ToyLanes(2, 0).action_space

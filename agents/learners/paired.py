@@ -6,6 +6,12 @@ same episodes, driven by what the policy was cloned from, and the reward is what
 not depend on the policy's actions, so what is subtracted changes no gradient's mean, only its variance: a baseline
 that depends on the inputs of an episode (Mao et al. 2019, "Variance reduction for reinforcement learning in
 input-driven environments").
+
+What a policy earns in simulation hardly depends on much of what it does, and a family of tasks that nobody recorded
+may punish all the same what the recorded ones are indifferent to. So the lanes also charge for each action's distance
+from what the reference would have done in its place: the policy leaves the reference only where that pays (a value
+penalty, Wu, Tucker & Nachum 2019, "Behavior regularized offline reinforcement learning", sec. 3). Scores never count
+the charge.
 """
 
 from __future__ import annotations
@@ -64,12 +70,16 @@ class PairedLanes(VecEnvWrapper):
         env: the lanes.
         twin: of the same seed; it meets the same episodes, whatever the actions are.
         reference: drives the twin; remembers nothing.
+        anchor: utility that a step costs per unit of the mean squared distance of its action from the reference's,
+            at least 0; entries of the action that the reference lacks cost nothing.
     """
 
-    def __init__(self, env: VecEnv, twin: VecEnv, reference: LaneController) -> None:
+    def __init__(self, env: VecEnv, twin: VecEnv, reference: LaneController, *, anchor: float = 0.0) -> None:
         super().__init__(env)
-        self._twin, self._reference = twin, reference
+        self._twin, self._reference, self._anchor = twin, reference, anchor
         self._seen: Any = None
+        self._own: Any = None
+        self._charge: Any = 0.0
 
     def seed(self, seed: int | None = None) -> Any:
         """Seed both."""
@@ -85,7 +95,16 @@ class PairedLanes(VecEnvWrapper):
         observations, self._seen = self.venv.reset(), self._twin.reset()
         if not np.array_equal(np.asarray(observations), np.asarray(self._seen)):
             raise InputError("The lanes and their twin start different episodes; open both with the same seed.")
+        self._own = observations
         return observations
+
+    def step_async(self, actions: Any) -> None:
+        """Charge for the actions, and take them."""
+        if self._anchor:
+            usual = self._reference.act(np.array(self._own, np.float32))
+            taken = np.clip(np.asarray(actions, np.float32)[:, : usual.shape[1]], -1.0, 1.0)
+            self._charge = self._anchor * ((taken - usual) ** 2).mean(axis=1)
+        self.venv.step_async(actions)
 
     def step_wait(self) -> VecEnvStepReturn:
         """Take the step in both.
@@ -97,7 +116,8 @@ class PairedLanes(VecEnvWrapper):
         self._seen, rivals, ended, _ = self._twin.step(self._reference.act(np.asarray(self._seen)))
         if not np.array_equal(dones, ended):
             raise InputError("How long an episode is depends on the actions; such lanes cannot be paired.")
-        return observations, rewards - rivals, dones, infos
+        self._own = observations
+        return observations, rewards - rivals - self._charge, dones, infos
 
     def close(self) -> None:
         """Close both."""
@@ -110,10 +130,11 @@ class PairedLanes(VecEnvWrapper):
             "lanes": cast(StatefulLanes, self.venv).state_dict(),
             "twin": cast(StatefulLanes, self._twin).state_dict(),
             "seen": self._seen,
+            "own": self._own,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a state, see `StatefulLanes`."""
         cast(StatefulLanes, self.venv).load_state_dict(state["lanes"])
         cast(StatefulLanes, self._twin).load_state_dict(state["twin"])
-        self._seen = state["seen"]
+        self._seen, self._own = state["seen"], state["own"]

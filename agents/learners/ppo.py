@@ -39,6 +39,8 @@ class PpoSettings:
         log_std: logarithm of the first standard deviation of the actions. Labels once bought stay bought, so wide
             exploration pays for what the policy without it would never spend.
         entropy: weight of the entropy in the loss.
+        anchor: what leaving the demonstrated schedule costs, see `sec_rl.agents.learners.paired.PairedLanes`; in
+            lanes that are paired.
         warm_up: optimizer steps that fit the value network to the demonstrations before the actor moves.
     """
 
@@ -51,6 +53,7 @@ class PpoSettings:
     target_kl: float = 0.05
     log_std: float = -1.0
     entropy: float = 0.0
+    anchor: float = 0.002
     warm_up: int = 1000
 
 
