@@ -6,7 +6,7 @@ recorded episodes (`benchmarks.worlds` says why those), and is judged by the uti
 search pays for every training it makes, those that it throws away included, chooses among them by what a validation
 sample shows, and is judged like everybody else.
 
-`benchmarks.controllers_real` trains the methods that matter for real.
+`benchmarks.controllers_real` trains the methods that matter for real; `benchmarks.ablations` takes the policy apart.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from functools import partial
 from benchmarks.console import exit_with, say, verdict
 from benchmarks.controllers_figures import over_trainings, profiles, write_figure
 from benchmarks.controllers_report import (
-    ablation_tables,
     bound_table,
     data_of,
     family_table,
@@ -31,59 +30,33 @@ from benchmarks.controllers_report import (
     overtaken_after,
     preference_table,
 )
-from benchmarks.families import ABLATE, LEARNERS, SHARED, Family, family_of, play_family
+from benchmarks.families import LEARNERS, SHARED, Family, left_out_jobs, left_out_options, play_family
 from benchmarks.learned import STEPS
-from benchmarks.options import Options, parse_options
+from benchmarks.options import Options
 from benchmarks.runs import do_all
 from benchmarks.spent import WORST_DROP
 from benchmarks.worlds import N_SEGMENTS, PREFERENCES
 from benchmarks.writing import write_results
-from sec_rl.errors import InputError
 from sec_rl.workers import Job
 
 NAME = "controllers"
-TASKS = ("sst2", "trec6", "mrpc", "clinc150", "snips", "sms-spam")
-SEEDS, QUICK_SEEDS = range(30), 4
-SWITCHES = {
-    ABLATE: "learn without one thing at a time as well",
-    SHARED: "judge by a simulator fitted to all families instead of the left-out family's own",
-}
+SWITCHES = {SHARED: "judge by a simulator fitted to all families instead of the left-out family's own"}
 
 
 def _play(job: Job, options: Options) -> Family:
     return play_family(str(job.argument), options, say)
 
 
-def play_all(options: Options) -> list[Family]:
-    """Return what was played in every left-out family; families are independent and may run side by side."""
-    # Two tasks of one family are one thing to leave out.
-    tasks = {family_of(task): task for task in options.tasks}
-    jobs = [Job(family, 0, task) for family, task in tasks.items()]
-    return do_all(options.crew, partial(_play, options=options), jobs, say)
-
-
 def read_options(arguments: Sequence[str] | None = None) -> Options:
-    """Return the options; a smoke test takes the first task only.
-
-    Raises:
-        InputError: there is one seed only, or see `parse_options`.
-    """
-    options = parse_options(
+    """Return the options, see `left_out_options`."""
+    options = left_out_options(
         NAME,
         "Learned control against searches, schedules and one lever at a time, on left-out tasks.",
-        tasks=TASKS,
-        seeds=SEEDS,
-        quick_seeds=QUICK_SEEDS,
         switches=SWITCHES,
-        trains=False,
         arguments=arguments,
     )
-    if len(options.seeds) < 2:
-        raise InputError("An interval needs two worlds of each family at least: give two --seeds or more.")
-    # Each has a page of its own: another judge's verdict is another verdict, and ablations are repeated less often.
-    asked = [switch for switch in SWITCHES if switch in options.switches]
-    options = replace(options, name="-".join([options.name, *asked]))
-    return replace(options, tasks=options.tasks[:1]) if options.quick else options
+    # Another judge's verdict has a page of its own.
+    return replace(options, name=f"{options.name}-{SHARED}") if SHARED in options.switches else options
 
 
 def notes_on(options: Options, families: Sequence[Family]) -> list[str]:
@@ -110,14 +83,15 @@ def notes_on(options: Options, families: Sequence[Family]) -> list[str]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Learn, play, judge, draw and write; returns the exit code (1: a criterion failed)."""
     options = read_options(arguments)
-    families = play_all(options)
+    # Families are independent, and may be played side by side.
+    families = do_all(options.crew, partial(_play, options=options), left_out_jobs(options), say)
     lines = lines_of(families)
     data = data_of(families, lines)
     criteria = judge(lines)
     tables = [method_table(families, lines)]
     tables += [each(families, lines) for each in (family_table, preference_table, bound_table)]
     spent = {method: each.trainings for method, each in families[0].spent.items()}
-    tables += [front_table(data["hypervolume"]["methods"], spent), *ablation_tables(families)]
+    tables += [front_table(data["hypervolume"]["methods"], spent)]
     pictures = {
         "performance profiles": ("profiles", profiles(gains_over_dense(lines))),
         "utility against trainings": ("trainings", over_trainings(learning_curves(families), lines)),

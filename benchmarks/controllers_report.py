@@ -21,7 +21,7 @@ from benchmarks.writing import markdown_table
 
 # Trainings of a world, over all its preferences, after which the front is measured.
 FRONT_SIZES = [1, 2, 5, 10, 20, 50, 100, 200]
-_DIGITS = 4
+DIGITS = 4
 Values = NDArray[np.float64]
 
 
@@ -108,8 +108,8 @@ def method_table(families: Sequence[Family], lines: Sequence[Line]) -> str:
         ahead = ["", ""]
         if line is not policy:
             share = improvement(policy.utility, line.utility).times(100.0)
-            ahead = [interquartile(_ahead(policy, line)).text(_DIGITS), share.text(0)]
-        utility = interquartile(line.utility).text(_DIGITS), mean(line.utility).text(_DIGITS)
+            ahead = [interquartile(_ahead(policy, line)).text(DIGITS), share.text(0)]
+        utility = interquartile(line.utility).text(DIGITS), mean(line.utility).text(DIGITS)
         rows.append([line.name, str(line.trainings), f"{passes:,.0f}", f"{recorded:,.0f}", *utility, *ahead])
     return markdown_table(header, rows)
 
@@ -124,7 +124,7 @@ def family_table(families: Sequence[Family], lines: Sequence[Line]) -> str:
     """Return what the policy has ahead in each family, interquartile means, and how well its judge knows it."""
     policy, rivals = _named(lines, POLICY), _rivals(lines)
     rows = [
-        [family.name, *(interquartile([_ahead(policy, rival)[index]]).text(_DIGITS) for rival in rivals)]
+        [family.name, *(interquartile([_ahead(policy, rival)[index]]).text(DIGITS) for rival in rivals)]
         for index, family in enumerate(families)
     ]
     for family, row in zip(families, rows, strict=True):
@@ -144,7 +144,7 @@ def preference_table(families: Sequence[Family], lines: Sequence[Line]) -> str:
     rows = []
     for place, name in enumerate(PREFERENCES):
         under = slice(place, place + 1)
-        gaps = [mean([gap[:, under] for gap in each]).text(_DIGITS) for each in ahead]
+        gaps = [mean([gap[:, under] for gap in each]).text(DIGITS) for each in ahead]
         labels = [100 * family.outcomes[POLICY][:, under, 0, LABELS] for family in families]
         rows.append([name, *gaps, mean(labels).text(0)])
     header = ["policy ahead, mean, of", *(rival.name for rival in rivals), "labels that it buys, %"]
@@ -190,7 +190,7 @@ def bound_table(families: Sequence[Family], lines: Sequence[Line]) -> str:
     rows = []
     for name, bound in bounds.items():
         gaps = (_ahead(bound, _named(lines, POLICY)), _ahead(bound, search), _ahead(bound, one_lever))
-        cells = [interquartile(each).text(_DIGITS) for each in (bound.utility, *gaps)]
+        cells = [interquartile(each).text(DIGITS) for each in (bound.utility, *gaps)]
         rows.append([name, *(cells if bound is not one_lever else [*cells[:-1], ""])])
     header = [
         "one training could reach",
@@ -210,29 +210,6 @@ def _bounds(families: Sequence[Family]) -> dict[str, Line]:
     }
 
 
-def ablation_tables(families: Sequence[Family]) -> list[str]:
-    """Return what each ablation loses to the policy of the same seed, and what other numbers of segments do."""
-    if not families[0].ablations:
-        return []
-    rows = []
-    for name in families[0].ablations:
-        values = [family.ablations[name][..., UTILITY] for family in families]
-        full = [family.ablations[POLICY][..., UTILITY] for family in families]
-        gaps = [mine - whole for mine, whole in zip(values, full, strict=True)]
-        ahead = "" if name == POLICY else interquartile(gaps).text(_DIGITS)
-        rows.append([name, interquartile(values).text(_DIGITS), mean(values).text(_DIGITS), ahead])
-    header = ["policy", "utility, interquartile mean", "mean", "ahead of the policy, interquartile mean"]
-    tables = [markdown_table(header, rows)]
-    rows = []
-    for count in families[0].segments:
-        pairs = [family.segments[count] for family in families]
-        ours, theirs = ([each[..., UTILITY] for each in side] for side in zip(*pairs, strict=True))
-        gaps = [mine - other for mine, other in zip(ours, theirs, strict=True)]
-        rows.append([str(count), *(interquartile(each).text(_DIGITS) for each in (ours, gaps))])
-    header = ["segments", "policy's utility", f"ahead of {PER_PREFERENCE}, interquartile means"]
-    return [*tables, markdown_table(header, rows)]
-
-
 def gains_over_dense(lines: Sequence[Line]) -> dict[str, Values]:
     """Return per line what its models are worth beyond int8 of the dense model, over all runs, (runs,)."""
     dense = _named(lines, DENSE)
@@ -248,7 +225,7 @@ def learning_curves(families: Sequence[Family]) -> dict[str, list[Estimate]]:
     return found
 
 
-def _rounded(outcomes: Mapping[str, Values]) -> dict[str, Any]:
+def rounded(outcomes: Mapping[str, Values]) -> dict[str, Any]:
     """Return the utility of outcomes (worlds, preferences, 6), JSON-ready."""
     return {name: found[..., UTILITY].round(5).tolist() for name, found in outcomes.items()}
 
@@ -261,12 +238,7 @@ def data_of(families: Sequence[Family], lines: Sequence[Line]) -> dict[str, Any]
                 "judge": dict(family.judge),
                 "spent": {method: spent.to_dict() for method, spent in family.spent.items()},
                 "utility": {line.name: line.utility[index].round(5).tolist() for line in lines},
-                "bounds": _rounded(family.bounds),
-                "ablations": _rounded(family.ablations),
-                "segments": {
-                    str(count): _rounded({POLICY: ours, PER_PREFERENCE: theirs})
-                    for count, (ours, theirs) in family.segments.items()
-                },
+                "bounds": rounded(family.bounds),
             }
             for index, family in enumerate(families)
         },

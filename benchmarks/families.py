@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
-from benchmarks.learned import FINETUNED, STEPS, Learners, fingerprint
+from benchmarks.learned import STEPS, Learners, fingerprint
 from benchmarks.opponents import Opponent, one_training, planners, schedules, searches
-from benchmarks.options import Options
+from benchmarks.options import Options, parse_options
 from benchmarks.played import play_worlds
 from benchmarks.prepared import Prepared, load_preferred, prepare
-from benchmarks.recipes import ABLATIONS, LEARNED, POLICY
+from benchmarks.recipes import LEARNED
 from benchmarks.side_by_side import Worlds
 from benchmarks.spent import Spent, spend
-from benchmarks.worlds import JUDGES, N_SEGMENTS, Outcomes, World, open_judge
+from benchmarks.worlds import JUDGES, Judge, Outcomes, World, open_judge
 from sec_rl.agents.baselines import TargetSchedule
 from sec_rl.agents.episode_plan import FAMILIES
 from sec_rl.agents.policy import load_policy
@@ -22,11 +23,13 @@ from sec_rl.agents.shipped import shipped_traces
 from sec_rl.agents.traces import read_traces, without
 from sec_rl.backends.simulator.model import Simulator, load_simulator
 from sec_rl.errors import InputError
+from sec_rl.workers import Job
 
+TASKS = ("sst2", "trec6", "mrpc", "clinc150", "snips", "sms-spam")
+SEEDS, QUICK_SEEDS = range(30), 4
 # Trainings of every policy, from seeds of their own; worlds take turns with them.
 LEARNERS = 2
-OTHER_SEGMENTS = (6, 24)
-ABLATE, SHARED = "ablations", "shared-judge"
+SHARED = "shared-judge"
 
 
 @dataclass(frozen=True)
@@ -39,9 +42,7 @@ class Family:
         outcomes: per method (worlds, preferences, trainings, 6), see `World.outcomes`.
         spent: per method, by one model for one preference.
         searches: methods whose trainings are one after the other, of which the best measured one is kept.
-        ablations: per recipe (worlds, preferences, 6), learned from the first seed; `POLICY` among them.
-        segments: likewise per number of segments, the policy and the best schedule per preference.
-        bounds: likewise per controller that practised in the family itself, see `Learners.knowing`.
+        bounds: per controller that practised in the family itself (worlds, preferences, 6), see `Learners.knowing`.
         judge: what `World`s were drawn from, JSON-ready.
     """
 
@@ -50,15 +51,98 @@ class Family:
     outcomes: dict[str, Outcomes]
     spent: dict[str, Spent]
     searches: frozenset[str]
-    ablations: dict[str, Outcomes]
-    segments: dict[int, tuple[Outcomes, Outcomes]]
     bounds: dict[str, Outcomes]
     judge: Mapping[str, Any]
+
+
+def left_out_options(
+    name: str,
+    description: str,
+    *,
+    switches: Mapping[str, str] | None = None,
+    arguments: Sequence[str] | None = None,
+) -> Options:
+    """Return the options of a benchmark that plays left-out families; a smoke test takes the first task only.
+
+    Args:
+        name: of the benchmark; all of them share one folder.
+        description: first line of its help.
+        switches: its own.
+        arguments: the command line; None: the process's own.
+
+    Raises:
+        InputError: there is one seed only, or see `parse_options`.
+    """
+    options = parse_options(
+        name,
+        description,
+        tasks=TASKS,
+        runs_of="controllers",
+        seeds=SEEDS,
+        quick_seeds=QUICK_SEEDS,
+        switches=switches,
+        trains=False,
+        arguments=arguments,
+    )
+    if len(options.seeds) < 2:
+        raise InputError("An interval needs two worlds of each family at least: give two --seeds or more.")
+    return replace(options, tasks=options.tasks[:1]) if options.quick else options
+
+
+def left_out_jobs(options: Options) -> list[Job]:
+    """Return a job per family, about one of its tasks: two tasks of one family are one thing to leave out."""
+    tasks = {family_of(task): task for task in options.tasks}
+    return [Job(family, 0, task) for family, task in tasks.items()]
 
 
 def family_of(task: str) -> str:
     """Return the family of a task; families stand for themselves."""
     return FAMILIES.get(task, task)
+
+
+@dataclass(frozen=True)
+class Opened:
+    """One left-out family before anything is played in it.
+
+    Attributes:
+        name: of the family.
+        kind: one of `JUDGES`.
+        judge: draws the worlds.
+        worlds: one per seed.
+        simulator: made without the family; what is learned was learned in it.
+        prepared: what else was made without it.
+        learning: learns the rest.
+        played: folder of what is played under this judge.
+    """
+
+    name: str
+    kind: str
+    judge: Judge
+    worlds: Worlds
+    simulator: Simulator
+    prepared: Prepared
+    learning: Learners
+    played: Path
+
+
+def open_family(task: str, options: Options, say: Callable[[str], None]) -> Opened:
+    """Fit the judge of a family, and make what is made without it where it is missing.
+
+    Args:
+        task: the left-out task, or its family.
+        options: of the benchmark.
+        say: takes one line of progress.
+    """
+    name, kind = family_of(task), JUDGES[SHARED in options.switches]
+    # Before anything is learned: a family that nobody recorded cannot be judged.
+    judge = open_judge(read_traces(shipped_traces()), name, kind, quick=options.quick)
+    worlds = Worlds(tuple(judge.world(seed) for seed in options.seeds))
+    prepared = prepare(task, shipped_traces(), options, say, steps=STEPS)
+    simulator = load_simulator(prepared.folder / "simulator")
+    _check_left_out(name, simulator, prepared)
+    played = prepared.folder / f"played-{kind}"
+    learning = Learners(simulator, prepared, played, options, say)
+    return Opened(name, kind, judge, worlds, simulator, prepared, learning, played)
 
 
 def play_family(task: str, options: Options, say: Callable[[str], None]) -> Family:
@@ -69,37 +153,29 @@ def play_family(task: str, options: Options, say: Callable[[str], None]) -> Fami
         options: of the benchmark.
         say: takes one line of progress.
     """
-    name = family_of(task)
-    table = read_traces(shipped_traces())
-    kind = JUDGES[SHARED in options.switches]
-    # Before anything is learned: a family that nobody recorded cannot be judged.
-    judge = open_judge(table, name, kind, quick=options.quick)
-    worlds = Worlds(tuple(judge.world(seed) for seed in options.seeds))
-    prepared = prepare(task, shipped_traces(), options, say, steps=STEPS)
-    simulator = load_simulator(prepared.folder / "simulator")
-    _check_left_out(name, simulator, prepared)
+    opened = open_family(task, options, say)
+    name, judge, worlds, learning = opened.name, opened.judge, opened.worlds, opened.learning
     learners = 1 if options.quick else LEARNERS
-    played = prepared.folder / f"played-{kind}"
-    learning = Learners(simulator, prepared, played, options, say)
     learned = {recipe: [learning.controller(recipe, seed) for seed in range(learners)] for recipe in LEARNED}
-    preferred = load_preferred(prepared.folder / "preferred.json")
     opponents = {
         recipe: Opponent(one_training(controllers), learned_from_others=True)
         for recipe, controllers in learned.items()
     }
-    opponents |= (
-        schedules(TargetSchedule(**prepared.fixed), preferred) | searches() | planners(simulator.predicting())
-    )
+    preferred = load_preferred(opened.prepared.folder / "preferred.json")
+    opponents |= schedules(TargetSchedule(**opened.prepared.fixed), preferred)
+    opponents |= searches() | planners(opened.simulator.predicting())
     about = {
         "judge": dict(judge.simulator.about),
-        "episodes": simulator.about["sha256"],
+        "episodes": opened.simulator.about["sha256"],
         "policies": {recipe: [fingerprint(each) for each in controllers] for recipe, controllers in learned.items()},
     }
     outcomes = {}
     for method, opponent in opponents.items():
         say(f"{name}: playing {method} ...")
-        outcomes[method] = play_worlds(opponent.method, worlds, played / f"{method}.npz".replace(" ", "_"), about)
-    recorded = float(without(table, [name]).drop_duplicates("episode")["budget"].sum())
+        path = opened.played / f"{method}.npz".replace(" ", "_")
+        outcomes[method] = play_worlds(opponent.method, worlds, path, about)
+    others = without(read_traces(shipped_traces()), [name])
+    recorded = float(others.drop_duplicates("episode")["budget"].sum())
     spent = {
         method: spend(
             each.trainings, worlds.passes, judge.seconds_per_pass, recorded if each.learned_from_others else 0.0
@@ -108,27 +184,10 @@ def play_family(task: str, options: Options, say: Callable[[str], None]) -> Fami
     }
     bounds = {}
     for label, controller in learning.knowing(judge.simulator).items():
-        path = played / f"bound-{label}.npz".replace(" ", "_")
+        path = opened.played / f"bound-{label}.npz".replace(" ", "_")
         bounds[label] = play_worlds(one_training([controller]), worlds, path, about)[:, :, 0]
-    ablations: dict[str, Outcomes] = {}
-    segments: dict[int, tuple[Outcomes, Outcomes]] = {}
-    if ABLATE in options.switches:
-        first = learned[POLICY][0]
-        controllers = {POLICY: first} | {recipe: learning.controller(recipe) for recipe in ABLATIONS}
-        controllers[FINETUNED] = learning.finetuned(judge.simulator)
-        for recipe, learner in controllers.items():
-            path = played / f"ablation-{recipe}.npz".replace(" ", "_")
-            with_own = about | {"policies": fingerprint(learner)}
-            ablations[recipe] = play_worlds(one_training([learner]), worlds, path, with_own)[:, :, 0]
-        for count in (N_SEGMENTS, *OTHER_SEGMENTS):
-            others = Worlds(tuple(judge.world(seed, count) for seed in options.seeds))
-            pair = [
-                play_worlds(one_training([each]), others, played / f"segments-{count}-{label}.npz", about)[:, :, 0]
-                for label, each in (("policy", first), ("schedule", preferred))
-            ]
-            segments[count] = (pair[0], pair[1])
     searching = frozenset(method for method, each in opponents.items() if each.searches)
-    return Family(name, worlds.worlds, outcomes, spent, searching, ablations, segments, bounds, judge.simulator.about)
+    return Family(name, worlds.worlds, outcomes, spent, searching, bounds, judge.simulator.about)
 
 
 def _check_left_out(family: str, simulator: Simulator, prepared: Prepared) -> None:

@@ -336,7 +336,7 @@ def simulated_family(ahead: float) -> Family:
     spent = {method: spend(trainings, 100.0, 0.01) for method, trainings in methods.items()}
     simulator = load_simulator(shipped_simulator())
     worlds = [World(simulator, seed) for seed in range(n)]
-    return Family("x", worlds, outcomes, spent, frozenset({TPE}), {}, {}, {}, {})
+    return Family("x", worlds, outcomes, spent, frozenset({TPE}), {}, {})
 
 
 def test_verdicts_can_say_no() -> None:
