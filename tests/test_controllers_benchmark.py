@@ -14,6 +14,7 @@ import pytest
 from numpy.typing import NDArray
 
 from benchmarks import controllers_real, learned, recipes
+from benchmarks.ablations import Ablated, recipe_table, segment_table
 from benchmarks.controllers import read_options
 from benchmarks.controllers_report import Line, judge, lines_of, method_table, overtaken_after, preference_table
 from benchmarks.families import Family, play_family
@@ -544,6 +545,19 @@ def test_ablations_learn_what_they_say(name: str, tmp_path: Path, monkeypatch: p
     assert (np.abs(found.act(observations)[:, :2]).mean() > 0.2) == recipe.cloned
     again = recipes.learn_recipe(recipe, simulator, tmp_path / "p", like, steps=64, seed=0)
     np.testing.assert_array_equal(again.act(observations), found.act(observations))
+
+
+def test_tables_of_ablations_count_from_the_policy() -> None:
+    generator = np.random.default_rng(0)
+    families = []
+    for name in ("x", "y"):
+        whole = generator.normal(0.0, 0.1, (6, len(PREFERENCES), N_OUTCOMES))
+        recipes = {POLICY: whole, "without slopes": whole - 0.01}
+        families.append(Ablated(name, recipes, {6: {POLICY: whole, "best per preference": whole - 0.02}}))
+    policy, ablated = recipe_table(families).splitlines()[2:]
+    assert policy.endswith("|  |  |")
+    assert ablated.count("-0.0100 [-0.0100, -0.0100]") == 2
+    assert "0.0200 [0.0200, 0.0200]" in segment_table(families)
 
 
 def test_finetuning_goes_on_in_runs_of_the_family(
