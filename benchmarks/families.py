@@ -106,7 +106,6 @@ class Opened:
 
     Attributes:
         name: of the family.
-        kind: one of `JUDGES`.
         judge: draws the worlds.
         worlds: one per seed.
         simulator: made without the family; what is learned was learned in it.
@@ -116,7 +115,6 @@ class Opened:
     """
 
     name: str
-    kind: str
     judge: Judge
     worlds: Worlds
     simulator: Simulator
@@ -142,7 +140,7 @@ def open_family(task: str, options: Options, say: Callable[[str], None]) -> Open
     _check_left_out(name, simulator, prepared)
     played = prepared.folder / f"played-{kind}"
     learning = Learners(simulator, prepared, played, options, say)
-    return Opened(name, kind, judge, worlds, simulator, prepared, learning, played)
+    return Opened(name, judge, worlds, simulator, prepared, learning, played)
 
 
 def play_family(task: str, options: Options, say: Callable[[str], None]) -> Family:
