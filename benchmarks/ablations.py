@@ -11,17 +11,16 @@ from dataclasses import dataclass
 from functools import partial
 
 from benchmarks.console import exit_with, say, verdict
-from benchmarks.controllers_report import DIGITS, Values, rounded
+from benchmarks.controllers_report import DIGITS, rounded
 from benchmarks.families import left_out_jobs, left_out_options, open_family
 from benchmarks.learned import FINETUNED, STEPS, fingerprint
 from benchmarks.opponents import PER_PREFERENCE, one_training
 from benchmarks.options import Options
-from benchmarks.played import play_worlds
 from benchmarks.prepared import load_preferred
 from benchmarks.recipes import ABLATIONS, POLICY
 from benchmarks.runs import do_all
 from benchmarks.side_by_side import Worlds
-from benchmarks.stratified import interquartile, mean
+from benchmarks.stratified import gaps, interquartile, mean
 from benchmarks.worlds import N_SEGMENTS, PREFERENCES, UTILITY, Outcomes
 from benchmarks.writing import markdown_table, write_results
 from sec_rl.workers import Job
@@ -52,24 +51,17 @@ def play_ablations(job: Job, options: Options) -> Ablated:
     first = learning.controller(POLICY)
     controllers = {POLICY: first} | {recipe: learning.controller(recipe) for recipe in ABLATIONS}
     controllers[FINETUNED] = learning.finetuned(judge.simulator)
-    about = {"judge": dict(judge.simulator.about), "episodes": opened.simulator.about["sha256"]}
-    recipes = {}
-    for recipe, learner in controllers.items():
-        path = opened.played / f"ablation-{recipe}.npz".replace(" ", "_")
-        with_own = about | {"policies": fingerprint(learner)}
-        recipes[recipe] = play_worlds(one_training([learner]), opened.worlds, path, with_own)[:, :, 0]
-    pair = {POLICY: first, PER_PREFERENCE: load_preferred(opened.prepared.folder / "preferred.json")}
+    recipes = {
+        recipe: opened.play(f"ablation-{recipe}", one_training([learner]), fingerprint(learner))[:, :, 0]
+        for recipe, learner in controllers.items()
+    }
+    pair = {POLICY: first, PER_PREFERENCE: load_preferred(learning.prepared.folder / "preferred.json")}
     segments = {}
     for count in (N_SEGMENTS, *OTHER_SEGMENTS):
         worlds = Worlds(tuple(judge.world(seed, count) for seed in options.seeds))
         segments[count] = {
-            name: play_worlds(
-                one_training([controller]),
-                worlds,
-                opened.played / f"segments-{count}-{name}.npz".replace(" ", "_"),
-                about | {"policies": fingerprint(first)},
-            )[:, :, 0]
-            for name, controller in pair.items()
+            name: opened.play(f"segments-{count}-{name}", one_training([each]), fingerprint(first), worlds)[:, :, 0]
+            for name, each in pair.items()
         }
     return Ablated(opened.name, recipes, segments)
 
@@ -79,8 +71,8 @@ def recipe_table(families: Sequence[Ablated]) -> str:
     rows = []
     for name in families[0].recipes:
         values = [family.recipes[name][..., UTILITY] for family in families]
-        gaps = _ahead(values, [family.recipes[POLICY][..., UTILITY] for family in families])
-        ahead = ["", ""] if name == POLICY else [each(gaps).text(DIGITS) for each in (interquartile, mean)]
+        ahead_of = gaps(values, [family.recipes[POLICY][..., UTILITY] for family in families])
+        ahead = ["", ""] if name == POLICY else [each(ahead_of).text(DIGITS) for each in (interquartile, mean)]
         rows.append([name, interquartile(values).text(DIGITS), mean(values).text(DIGITS), *ahead])
     header = ["policy", "utility, interquartile mean", "mean", "ahead of the policy, interquartile mean", "mean"]
     return markdown_table(header, rows)
@@ -93,12 +85,8 @@ def segment_table(families: Sequence[Ablated]) -> str:
         ours, theirs = (
             [each.segments[count][name][..., UTILITY] for each in families] for name in (POLICY, PER_PREFERENCE)
         )
-        rows.append([str(count), *(interquartile(each).text(DIGITS) for each in (ours, _ahead(ours, theirs)))])
+        rows.append([str(count), *(interquartile(each).text(DIGITS) for each in (ours, gaps(ours, theirs)))])
     return markdown_table(["segments", "policy's utility", f"ahead of {PER_PREFERENCE}, interquartile means"], rows)
-
-
-def _ahead(ours: Sequence[Values], theirs: Sequence[Values]) -> list[Values]:
-    return [mine - other for mine, other in zip(ours, theirs, strict=True)]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

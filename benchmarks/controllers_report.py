@@ -15,7 +15,7 @@ from benchmarks.learned import KNOWING_ONE_LEVER
 from benchmarks.opponents import BUDGETS, CUBIC, DENSE, PER_PREFERENCE, TPE
 from benchmarks.recipes import LEARNED, POLICY
 from benchmarks.spent import curve, hypervolumes, kept, overtakes
-from benchmarks.stratified import improvement, interquartile, lower_end, mean
+from benchmarks.stratified import gaps, improvement, interquartile, lower_end, mean
 from benchmarks.worlds import LABELS, PREFERENCES, UTILITY
 from benchmarks.writing import markdown_table
 
@@ -55,7 +55,7 @@ def lines_of(families: Sequence[Family]) -> list[Line]:
 
 
 def _ahead(ours: Line, theirs: Line) -> list[Values]:
-    return [mine - other for mine, other in zip(ours.utility, theirs.utility, strict=True)]
+    return gaps(ours.utility, theirs.utility)
 
 
 def _named(lines: Sequence[Line], method: str, trainings: int | None = None) -> Line:
@@ -144,9 +144,9 @@ def preference_table(families: Sequence[Family], lines: Sequence[Line]) -> str:
     rows = []
     for place, name in enumerate(PREFERENCES):
         under = slice(place, place + 1)
-        gaps = [mean([gap[:, under] for gap in each]).text(DIGITS) for each in ahead]
+        cells = [mean([gap[:, under] for gap in each]).text(DIGITS) for each in ahead]
         labels = [100 * family.outcomes[POLICY][:, under, 0, LABELS] for family in families]
-        rows.append([name, *gaps, mean(labels).text(0)])
+        rows.append([name, *cells, mean(labels).text(0)])
     header = ["policy ahead, mean, of", *(rival.name for rival in rivals), "labels that it buys, %"]
     return markdown_table(header, rows)
 
@@ -189,8 +189,8 @@ def bound_table(families: Sequence[Family], lines: Sequence[Line]) -> str:
     one_lever = bounds[KNOWING_ONE_LEVER]
     rows = []
     for name, bound in bounds.items():
-        gaps = (_ahead(bound, _named(lines, POLICY)), _ahead(bound, search), _ahead(bound, one_lever))
-        cells = [interquartile(each).text(DIGITS) for each in (bound.utility, *gaps)]
+        ahead = (_ahead(bound, _named(lines, POLICY)), _ahead(bound, search), _ahead(bound, one_lever))
+        cells = [interquartile(each).text(DIGITS) for each in (bound.utility, *ahead)]
         rows.append([name, *(cells if bound is not one_lever else [*cells[:-1], ""])])
     header = [
         "one training could reach",

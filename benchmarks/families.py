@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 from benchmarks.learned import STEPS, Learners, fingerprint
 from benchmarks.opponents import Opponent, one_training, planners, schedules, searches
 from benchmarks.options import Options, parse_options
-from benchmarks.played import play_worlds
+from benchmarks.played import Method, play_worlds
 from benchmarks.prepared import Prepared, load_preferred, prepare
 from benchmarks.recipes import LEARNED
 from benchmarks.side_by_side import Worlds
@@ -108,19 +109,35 @@ class Opened:
         name: of the family.
         judge: draws the worlds.
         worlds: one per seed.
-        simulator: made without the family; what is learned was learned in it.
-        prepared: what else was made without it.
-        learning: learns the rest.
-        played: folder of what is played under this judge.
+        table: recorded episodes of all families.
+        learning: holds what was made without the family, and learns the rest.
     """
 
     name: str
     judge: Judge
     worlds: Worlds
-    simulator: Simulator
-    prepared: Prepared
+    table: pd.DataFrame
     learning: Learners
-    played: Path
+
+    def play(self, label: str, method: Method, policies: Any, worlds: Worlds | None = None) -> Outcomes:
+        """Play a method, or read what it ended with when it was played before.
+
+        Args:
+            label: names the file.
+            method: plays worlds.
+            policies: fingerprints of what it was learned as, JSON-ready; when they differ, it is played again.
+            worlds: others of this family; None: those of the seeds.
+
+        Returns:
+            (worlds, preferences, trainings, 6).
+        """
+        about = {
+            "judge": dict(self.judge.simulator.about),
+            "episodes": self.learning.simulator.about["sha256"],
+            "policies": policies,
+        }
+        path = self.learning.judged / f"{label}.npz".replace(" ", "_")
+        return play_worlds(method, self.worlds if worlds is None else worlds, path, about)
 
 
 def open_family(task: str, options: Options, say: Callable[[str], None]) -> Opened:
@@ -133,14 +150,14 @@ def open_family(task: str, options: Options, say: Callable[[str], None]) -> Open
     """
     name, kind = family_of(task), JUDGES[SHARED in options.switches]
     # Before anything is learned: a family that nobody recorded cannot be judged.
-    judge = open_judge(read_traces(shipped_traces()), name, kind, quick=options.quick)
+    table = read_traces(shipped_traces())
+    judge = open_judge(table, name, kind, quick=options.quick)
     worlds = Worlds(tuple(judge.world(seed) for seed in options.seeds))
     prepared = prepare(task, shipped_traces(), options, say, steps=STEPS)
     simulator = load_simulator(prepared.folder / "simulator")
     _check_left_out(name, simulator, prepared)
-    played = prepared.folder / f"played-{kind}"
-    learning = Learners(simulator, prepared, played, options, say)
-    return Opened(name, judge, worlds, simulator, prepared, learning, played)
+    learning = Learners(simulator, prepared, prepared.folder / f"played-{kind}", options, say)
+    return Opened(name, judge, worlds, table, learning)
 
 
 def play_family(task: str, options: Options, say: Callable[[str], None]) -> Family:
@@ -159,21 +176,15 @@ def play_family(task: str, options: Options, say: Callable[[str], None]) -> Fami
         recipe: Opponent(one_training(controllers), learned_from_others=True)
         for recipe, controllers in learned.items()
     }
-    preferred = load_preferred(opened.prepared.folder / "preferred.json")
-    opponents |= schedules(TargetSchedule(**opened.prepared.fixed), preferred)
-    opponents |= searches() | planners(opened.simulator.predicting())
-    about = {
-        "judge": dict(judge.simulator.about),
-        "episodes": opened.simulator.about["sha256"],
-        "policies": {recipe: [fingerprint(each) for each in controllers] for recipe, controllers in learned.items()},
-    }
+    preferred = load_preferred(learning.prepared.folder / "preferred.json")
+    opponents |= schedules(TargetSchedule(**learning.prepared.fixed), preferred)
+    opponents |= searches() | planners(learning.simulator.predicting())
+    policies = {recipe: [fingerprint(each) for each in controllers] for recipe, controllers in learned.items()}
     outcomes = {}
     for method, opponent in opponents.items():
         say(f"{name}: playing {method} ...")
-        path = opened.played / f"{method}.npz".replace(" ", "_")
-        outcomes[method] = play_worlds(opponent.method, worlds, path, about)
-    others = without(read_traces(shipped_traces()), [name])
-    recorded = float(others.drop_duplicates("episode")["budget"].sum())
+        outcomes[method] = opened.play(method, opponent.method, policies)
+    recorded = float(without(opened.table, [name]).drop_duplicates("episode")["budget"].sum())
     spent = {
         method: spend(
             each.trainings, worlds.passes, judge.seconds_per_pass, recorded if each.learned_from_others else 0.0
@@ -182,8 +193,7 @@ def play_family(task: str, options: Options, say: Callable[[str], None]) -> Fami
     }
     bounds = {}
     for label, controller in learning.knowing(judge.simulator).items():
-        path = opened.played / f"bound-{label}.npz".replace(" ", "_")
-        bounds[label] = play_worlds(one_training([controller]), worlds, path, about)[:, :, 0]
+        bounds[label] = opened.play(f"bound-{label}", one_training([controller]), policies)[:, :, 0]
     searching = frozenset(method for method, each in opponents.items() if each.searches)
     return Family(name, worlds.worlds, outcomes, spent, searching, bounds, judge.simulator.about)
 

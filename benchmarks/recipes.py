@@ -252,8 +252,8 @@ def learn_recipe(
     """
     if not (folder / CARD).is_file():
         # Random weights are nothing to stay close to.
-        settings = {} if recipe.anchored and recipe.cloned else {"anchor": 0.0}
-        plan = TrainingPlan(recipe.algorithm, seed=seed, settings=settings if recipe.algorithm == "ppo" else {})
+        adrift = recipe.algorithm == "ppo" and not (recipe.anchored and recipe.cloned)
+        plan = TrainingPlan(recipe.algorithm, seed=seed, settings={"anchor": 0.0} if adrift else {})
         if steps is not None:
             plan = replace(plan, steps=steps)
         lanes, found = lanes_of(simulator, recipe), None if tuned is None else tuned()

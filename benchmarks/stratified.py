@@ -21,6 +21,11 @@ _RESAMPLES, _BATCH, _TRIM = 2000, 50, 0.25
 Values = NDArray[np.float64]
 
 
+def gaps(ours: Sequence[Values], theirs: Sequence[Values]) -> list[Values]:
+    """Return what is ahead of what, run by run; per family (worlds, preferences) each."""
+    return [mine - other for mine, other in zip(ours, theirs, strict=True)]
+
+
 def interquartile(values: Sequence[Values]) -> Estimate:
     """Return the mean of the middle half with its 95 % interval.
 

@@ -101,7 +101,7 @@ class PairedLanes(VecEnvWrapper):
     def step_async(self, actions: Any) -> None:
         """Charge for the actions, and take them."""
         if self._anchor:
-            usual = self._reference.act(np.array(self._own, np.float32))
+            usual = self._reference.act(np.asarray(self._own))
             taken = np.clip(np.asarray(actions, np.float32)[:, : usual.shape[1]], -1.0, 1.0)
             self._charge = self._anchor * ((taken - usual) ** 2).mean(axis=1)
         self.venv.step_async(actions)
