@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from sec_rl.agents.controllers import Controller, ScheduleController
 from sec_rl.agents.label_limit import LabelLimit
 from sec_rl.agents.policy import load_policy
-from sec_rl.agents.schedules import Schedule
+from sec_rl.agents.schedules import FIRST_PURCHASE, Schedule
 from sec_rl.agents.shipped import shipped_policy
 from sec_rl.config import RunConfig
 from sec_rl.errors import InputError
@@ -36,14 +35,22 @@ def configured_controller(config: RunConfig) -> tuple[Controller, Ratios]:
     Raises:
         InputError: there is no such policy, or the schedule takes none.
     """
+    # A random choice gains nothing by waiting, and with all labels there is nothing to choose.
+    waits = config.selection != "random" and config.data_ratio < 1.0
+    first_purchase = FIRST_PURCHASE if waits else 1.0
     if config.schedule == "policy":
         policy = load_policy(shipped_policy() if config.policy is None else config.policy)
-        limited = LabelLimit(policy, config.data_ratio)
+        limited = LabelLimit(policy, config.data_ratio, first_purchase)
         return limited, limited.initial_ratios()
     if config.policy is not None:
         raise InputError(f"The schedule {config.schedule!r} takes no policy; give --schedule policy or use replay.")
-    schedule = Schedule(config.schedule, config.data_ratio, config.compression_ratio, config.seed, config.n_segments)
-    if config.selection == "random":
-        schedule = replace(schedule, first_purchase=1.0)
+    schedule = Schedule(
+        config.schedule,
+        config.data_ratio,
+        config.compression_ratio,
+        config.seed,
+        config.n_segments,
+        first_purchase=first_purchase,
+    )
     controller = ScheduleController(schedule)
     return controller, controller.initial_ratios()

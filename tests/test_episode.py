@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from sec_rl.agents.controllers import ScheduleController
 from sec_rl.agents.episode import run_episode, trajectory_line
 from sec_rl.agents.label_limit import LabelLimit
-from sec_rl.agents.schedules import Schedule
+from sec_rl.agents.schedules import Schedule, share_bought
 from sec_rl.envs.action import ACTION_SCALE, LANDING, Limits
 from sec_rl.envs.drive import INITIAL, Drive, Step
 from sec_rl.envs.observation import OBSERVATION_NAMES, read
@@ -145,6 +145,19 @@ def test_a_limit_on_labels_is_all_that_a_controller_knows_of(most: float, n_segm
     if change > 0.0:
         last = [read(each.seen[-1], "data_ratio") for each in (held, free)]
         assert last[0] == pytest.approx(last[1], abs=2e-3 / most)
+
+
+@given(st.floats(0.06, 0.99), st.integers(4, 24), st.floats(0.05, 1.0))
+def test_within_a_limit_the_hasty_buy_as_the_schedules_do(most: float, n_segments: int, first: float) -> None:
+    session = FakeSession(n_segments, grain=1e-4)
+    controller = LabelLimit(Constant(1.0, 0.1), most, first)
+    limits = Limits(data_min=Limits().data_min * most, data_max=most)
+    drive(session, controller, controller.initial_ratios(), limits=limits)
+    for segment, asked in enumerate(session.asked):
+        pace = most * share_bought(segment / n_segments, first)
+        # In one segment no more than an action can move.
+        reachable = most * (INITIAL.data + (segment + 1) * ACTION_SCALE[0])
+        assert asked.data == pytest.approx(min(pace, reachable), abs=2e-3)
 
 
 def test_an_action_starts_from_what_was_reached() -> None:

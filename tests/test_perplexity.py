@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from sec_rl.backends.bert import BertSession
 from sec_rl.config import RunConfig
 from sec_rl.tasks import Task, load_task
+from sec_rl.training.batching import TokenRows
 from sec_rl.training.masked_language import mask_tokens, round_as_exported
 from sec_rl.values import Levers, Ratios
 
@@ -30,7 +33,7 @@ def test_masks_hide_15_percent_and_never_a_special_token() -> None:
     assert np.array_equal(sought[hidden], ids[hidden])
 
 
-def test_head_learns_and_damage_shows() -> None:
+def _opened() -> BertSession:
     whole = load_task("sms-spam")
     rows = np.arange(200)
     task = Task(
@@ -47,18 +50,49 @@ def test_head_learns_and_damage_shows() -> None:
     )
     session = BertSession(config, task)
     session.open()
+    return session
+
+
+def _trained(session: BertSession, data_ratio: float) -> float:
+    for _ in range(3):
+        session.advance(Ratios(data_ratio, 0.0), Levers())
+    perplexity = session._perplexity(rounded=False)
+    assert perplexity is not None
+    return perplexity
+
+
+def test_head_reads_texts_whose_labels_nobody_bought(monkeypatch: pytest.MonkeyPatch) -> None:
+    session = _opened()
+    assert session.language is not None
+    read: list[int] = []
+    whole, texts = TokenRows.take, replace(session.rows)
+    # A pool of its own, so that what the classifier takes is not counted.
+    session.language.rows = texts
+
+    def take(rows: TokenRows, indices: NDArray[np.int64]) -> TokenRows:
+        if rows is texts:
+            read.extend(indices.tolist())
+        return whole(rows, indices)
+
+    monkeypatch.setattr(TokenRows, "take", take)
+    session.advance(Ratios(0.1, 0.0), Levers())
+    bought = np.flatnonzero(session.pool.bought)
+    assert len(bought) == 20
+    assert len(read) == len(set(read)) > 2 * len(bought)
+
+
+def test_head_learns_and_damage_shows() -> None:
+    session = _opened()
     assert session.language is not None
     vocabulary = session.model.config.vocab_size
-    held_out = session._tokenize(task.validation)
+    held_out = session._tokenize(session.task.validation)
 
     def perplexity() -> float:
         assert session.language is not None
         return session.language.perplexity(session.model.encoder, held_out, seed=0)
 
     untrained = perplexity()
-    for _ in range(3):
-        session.advance(Ratios(1.0, 0.0), Levers())
-    trained = perplexity()
+    trained = _trained(session, 1.0)
     assert trained < 0.5 * untrained
     assert trained < 0.3 * vocabulary
     assert trained == perplexity()

@@ -13,6 +13,7 @@ import pytest
 from benchmarks.faults.runs import small_run
 from sec_rl.agents.measure import measure
 from sec_rl.agents.run import run
+from sec_rl.backends import bert
 from sec_rl.backends.bert import BertSession
 from sec_rl.classifier import Classifier
 from sec_rl.cli import main
@@ -21,6 +22,8 @@ from sec_rl.errors import InputError, RunFolderError
 from sec_rl.report.cost import PARTS
 from sec_rl.run_folder import open_run_folder, read_result
 from sec_rl.tasks import Task, load_task
+from sec_rl.training.teacher import Teacher
+from sec_rl.training.trainer import train_step
 from sec_rl.values import Levers, Ratios
 
 CONFIG = RunConfig(
@@ -86,6 +89,22 @@ def test_the_best_dense_model_of_a_run_teaches(task: Task) -> None:
         accuracies.append(session.teacher_accuracy)
         assert (session.teacher is before) == (accuracy == 0.7)
     assert accuracies == [0.6, 0.6, 0.8, 0.8, 0.8]
+
+
+def test_who_has_overtaken_the_teacher_learns_from_labels_alone(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = opened(task)
+    taught: list[bool] = []
+
+    def step(*arguments: Any, teacher: Teacher | None, **named: Any) -> float:
+        taught.append(teacher is not None)
+        return train_step(*arguments, teacher=teacher, **named)
+
+    monkeypatch.setattr(bert, "train_step", step)
+    for accuracy, compression in ((0.6, 0.0), (0.8, 0.3), (0.7, 0.3), (0.81, 0.3), (0.79, 0.3)):
+        session._scores = replace(session._scores, accuracy=accuracy)
+        taught.clear()
+        session.advance(Ratios(0.2, compression), Levers())
+        assert set(taught) == {compression > 0.0 and accuracy <= 0.8}
 
 
 def test_labels_are_bought_once_and_counted(task: Task) -> None:

@@ -171,8 +171,7 @@ class BertSession(EncoderSession):
         self._compress(ratios, levers)
         if was_dense and not self._dense:
             self._keep_as_teacher(before)
-        # A dense model has nothing to learn from an earlier state of itself.
-        teacher = None if self._dense else self.teacher
+        teacher = self.teacher if self._learns_from_teacher else None
         target = round(self.budget * self._segment / config.n_segments)
         self.preparing_seconds += time.perf_counter() - started
         started = time.perf_counter()
@@ -208,6 +207,16 @@ class BertSession(EncoderSession):
     @property
     def _dense(self) -> bool:
         return bool(self.pruning.shape == self.pruning.dense_shape)
+
+    @property
+    def _learns_from_teacher(self) -> bool:
+        """Whether the next segment has a teacher.
+
+        A dense model has nothing to learn from an earlier state of itself, and whoever has overtaken a teacher that
+        was only partly trained is held back by it.
+        """
+        known = self.teacher_accuracy
+        return not self._dense and known is not None and self._scores.accuracy <= known
 
     def _keep_as_teacher(self, dense: SlimEncoderForSequenceClassification) -> None:
         """Let the dense model teach what is left of it; of several, where a run went back to dense, the best."""
@@ -306,7 +315,9 @@ class BertSession(EncoderSession):
         if self.tokenizer.mask_token_id is None:
             raise InputError(f"Encoder {self.source!r} has no mask token; perplexity needs one.")
         config = self.model.config
-        return MaskedLanguageModel(config.hidden_size, self.tokenizer, config.vocab_size, self.config.seed)
+        return MaskedLanguageModel(
+            config.hidden_size, self.tokenizer, config.vocab_size, self.rows, self.config.batch_size, self.config.seed
+        )
 
     def _perplexity(self, *, rounded: bool) -> float | None:
         """Return the perplexity of validation text; with its weights rounded, that of what is exported."""

@@ -15,7 +15,7 @@ from transformers import PreTrainedTokenizerBase
 
 from sec_rl.compression.onnx_blocks import quantize_rows
 from sec_rl.compression.slim_encoder import SlimEncoder
-from sec_rl.training.batching import TokenRows
+from sec_rl.training.batching import BatchStream, TokenRows
 from sec_rl.training.optimizer import as_tensors, optimizer_state, restore_optimizer
 from sec_rl.training.precision import Precision, autocast
 from sec_rl.training.replicas import ALONE, Replicas
@@ -45,16 +45,27 @@ class MaskedLanguageHead(nn.Module):
 
 
 class MaskedLanguageModel:
-    """The head, its optimizer and its masks.
+    """The head, its optimizer, its texts and its masks.
+
+    It reads texts of the whole pool, whoever's labels are bought: only labels cost.
 
     Args:
         hidden: width of the hidden state; it is never pruned, so the head outlives every change of shape.
         tokenizer: names the mask and the special tokens.
         vocabulary: word pieces of the encoder.
-        seed: of the head's weights and of the masks.
+        rows: texts it learns from; `batch_size`: of them at once.
+        seed: of the head's weights, of the texts' order and of the masks.
     """
 
-    def __init__(self, hidden: int, tokenizer: PreTrainedTokenizerBase, vocabulary: int, seed: int) -> None:
+    def __init__(
+        self,
+        hidden: int,
+        tokenizer: PreTrainedTokenizerBase,
+        vocabulary: int,
+        rows: TokenRows,
+        batch_size: int,
+        seed: int,
+    ) -> None:
         state = torch.random.get_rng_state()
         torch.manual_seed(seed)
         self.head = MaskedLanguageHead(hidden, vocabulary)
@@ -62,19 +73,20 @@ class MaskedLanguageModel:
         self._optimizer = torch.optim.AdamW(self.head.parameters(), lr=_HEAD_RATE)
         self._special = np.array(sorted(tokenizer.all_special_ids), np.int64)
         self._mask_id, self._vocabulary = int(tokenizer.mask_token_id), vocabulary
+        self.rows, self._texts = rows, BatchStream(rows.lengths, batch_size, seed + 2)
+        self._texts.use(np.arange(len(rows)))
         self._generator = np.random.default_rng([seed, 7])
         self._steps = 0
 
-    def loss(
-        self, encoder: SlimEncoder, rows: TokenRows, precision: Precision, replicas: Replicas = ALONE
-    ) -> Tensor | None:
+    def loss(self, encoder: SlimEncoder, precision: Precision, replicas: Replicas = ALONE) -> Tensor | None:
         """Return the weighted loss of a batch, or what this process adds to it; None on the steps between.
 
-        All processes draw the masks of the whole batch, so that their generators stay together.
+        All processes draw the texts and the masks of the whole batch, so that their generators stay together.
         """
         self._steps += 1
         if (self._steps - 1) % EVERY:
             return None
+        rows = self.rows.take(self._texts.next())
         inputs, labels = self._mask(rows, self._generator)
         hidden = int((labels != _IGNORED).sum())
         if not hidden:
@@ -92,11 +104,12 @@ class MaskedLanguageModel:
         self._optimizer.zero_grad(set_to_none=True)
 
     def state(self) -> dict[str, Any]:
-        """Return head, optimizer, masks and steps: arrays and JSON-ready values."""
+        """Return head, optimizer, texts, masks and steps: arrays and JSON-ready values."""
         moments = optimizer_state(self.head, self._optimizer)
         return {
             "head": {name: value.numpy() for name, value in self.head.state_dict().items()},
             "moments": {key: {n: v.numpy() for n, v in values.items()} for key, values in moments.items()},
+            "texts": self._texts.state(),
             "generator": self._generator.bit_generator.state,
             "steps": self._steps,
         }
@@ -106,6 +119,7 @@ class MaskedLanguageModel:
         self.head.load_state_dict(as_tensors(state["head"]))
         moments = {key: as_tensors(values) for key, values in state["moments"].items()}
         restore_optimizer(self.head, self._optimizer, moments)
+        self._texts.restore(state["texts"])
         self._generator.bit_generator.state = state["generator"]
         self._steps = state["steps"]
 

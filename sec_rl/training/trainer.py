@@ -86,7 +86,7 @@ def train_step(
             matched = hidden_loss(hidden, teacher_hidden, inputs["attention_mask"])
             taught = taught + HIDDEN_WEIGHT * float(tokens) * matched
         loss = (1.0 - distillation_weight) * loss + distillation_weight * taught
-    masked = None if language is None else language.loss(model.encoder, batch.rows, precision, replicas)
+    masked = None if language is None else language.loss(model.encoder, precision, replicas)
     if masked is not None:
         loss = loss + masked
     value = replicas.total(loss.item())
