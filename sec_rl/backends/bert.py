@@ -327,7 +327,8 @@ class BertSession(EncoderSession):
         if rounded:
             round_as_exported(encoder)
         # The masks are the same for every run: figures of one task compare.
-        return self.language.perplexity(encoder, self._tokenize(self.task.validation), seed=0)
+        words = self.model.encoder.embeddings.word.weight
+        return self.language.perplexity(encoder, self._tokenize(self.task.validation), seed=0, words=words)
 
     def score(self, split: Split) -> Scores:
         """Score the model as it stands, in fp32, on a whole split."""

@@ -25,7 +25,7 @@ def build_onnx(model: SlimEncoderForSequenceClassification, *, quantized: bool) 
 
     Args:
         model: the model to write; its training mode does not matter.
-        quantized: store weights and embeddings as int8 and compute the matrix products in int8.
+        quantized: store weights as int8 and compute the matrix products in int8; words' embeddings take 4 bits.
     """
     config = model.config
     weights = {name: _numpy(value) for name, value in model.state_dict().items()}
@@ -115,7 +115,7 @@ def _residual_norm(
 
 def _embeddings(graph: GraphBuilder, config: SlimEncoderConfig, weights: Weights) -> str:
     prefix = "encoder.embeddings"
-    total = graph.lookup(weights[f"{prefix}.word.weight"], "input_ids")
+    total = graph.nibble_lookup(weights[f"{prefix}.word.weight"], "input_ids")
     one = graph.constant("one", np.array([1], np.int64))
     length = graph.op("Slice", graph.op("Shape", "input_ids"), one, graph.constant("two", np.array([2], np.int64)))
     length = graph.op("Squeeze", length)

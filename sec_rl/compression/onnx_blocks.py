@@ -13,6 +13,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from sec_rl.compression.rounding import NIBBLE_CENTRE, pack_nibbles, quantize_nibbles, quantize_rows
+
 OPSET = 20
 Array = NDArray[np.float32]
 
@@ -67,6 +69,22 @@ class GraphBuilder:
         rows = self.op("Cast", self.op("Gather", self.constant("table_int8", codes), ids), to=TensorProto.FLOAT)
         return self.op("Mul", rows, self.op("Gather", self.constant("table_scale", scales[:, None]), ids))
 
+    def nibble_lookup(self, table: Array, ids: str) -> str:
+        """Add a row look-up in a large `table` (rows, even width), which takes half a byte an entry if quantized.
+
+        Bytes are unpacked by operators on bytes: tensors of 4 bits came to ONNX with opset 21, and few runtimes read
+        them.
+        """
+        if not self.quantized:
+            return self.lookup(table, ids)
+        codes, scales = quantize_nibbles(table)
+        rows = self.op("Gather", self.constant("table_nibbles", pack_nibbles(codes)), ids)
+        low = self.op("BitwiseAnd", rows, self.constant("low", np.array(15, np.uint8)))
+        high = self.op("BitShift", rows, self.constant("four", np.array(4, np.uint8)), direction="RIGHT")
+        whole = self.op("Cast", self.op("Concat", low, high, axis=-1), to=TensorProto.FLOAT)
+        centred = self.op("Sub", whole, self.constant("centre", np.array(NIBBLE_CENTRE, np.float32)))
+        return self.op("Mul", centred, self.op("Gather", self.constant("table_scale", scales[:, None]), ids))
+
     def layer_norm(self, x: str, weight: Array, bias: Array, epsilon: float) -> str:
         """Normalise over the last axis."""
         parts = (self.constant("norm_weight", weight), self.constant("norm_bias", bias))
@@ -110,18 +128,3 @@ class GraphBuilder:
         )
         onnx.checker.check_model(model)
         return model
-
-
-def quantize_rows(matrix: Array) -> tuple[NDArray[np.int8], Array]:
-    """Round each row to int8, symmetric around zero.
-
-    Args:
-        matrix: (rows, columns).
-
-    Returns:
-        codes (rows, columns) in [-127, 127] and scales (rows,), such that ``codes * scales`` is near `matrix`.
-    """
-    scales = np.abs(matrix).max(axis=1) / 127.0
-    scales = np.where(scales > 0, scales, 1.0).astype(np.float32)
-    codes = np.clip(np.rint(matrix / scales[:, None]), -127, 127).astype(np.int8)
-    return codes, scales

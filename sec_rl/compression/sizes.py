@@ -18,10 +18,13 @@ def dense_bytes(model: SlimEncoderForSequenceClassification) -> int:
 def artefact_bytes(model: nn.Module) -> int:
     """Return the bytes of the int8 export of a model or of a part of it, up to a few kilobytes of graph.
 
-    Matrices take a byte an entry, everything else four.
+    Matrices take a byte an entry, words' embeddings half of one, everything else four.
     """
     total = 0
     for name, parameter in model.named_parameters():
+        if name.endswith("embeddings.word.weight"):
+            total += parameter.numel() // 2 + 4 * parameter.shape[0]
+            continue
         is_int8 = parameter.ndim > 1 and "segment" not in name and "relative" not in name and "classifier" not in name
         # Each int8 row carries one fp32 scale.
         total += parameter.numel() + 4 * parameter.shape[0] if is_int8 else 4 * parameter.numel()

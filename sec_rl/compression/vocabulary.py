@@ -18,7 +18,7 @@ from transformers import PreTrainedTokenizerBase
 
 from sec_rl.compression.slim_encoder import SlimEncoderForSequenceClassification
 
-N_COMMON = 4000
+N_COMMON = 12_000
 
 
 def needed_tokens(

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import PreTrainedTokenizerBase
 
-from sec_rl.compression.onnx_blocks import quantize_rows
+from sec_rl.compression.rounding import NIBBLE_CENTRE, quantize_nibbles, quantize_rows
 from sec_rl.compression.slim_encoder import SlimEncoder
 from sec_rl.training.batching import BatchStream, TokenRows
 from sec_rl.training.optimizer import as_tensors, optimizer_state, restore_optimizer
@@ -124,13 +124,17 @@ class MaskedLanguageModel:
         self._steps = state["steps"]
 
     @torch.inference_mode()
-    def perplexity(self, encoder: SlimEncoder, rows: TokenRows, seed: int, batch_size: int = 64) -> float:
+    def perplexity(
+        self, encoder: SlimEncoder, rows: TokenRows, seed: int, words: Tensor | None = None, batch_size: int = 64
+    ) -> float:
         """Return the exponential of the mean cross-entropy of masked tokens, at least 1.
 
         Args:
             encoder: in fp32; is scored in eval mode.
             rows: validation texts.
             seed: of the masks: the same for every model that is compared.
+            words: (vocabulary, hidden), what the head decodes with; None: the encoder's own. The head is not
+                exported, so of a rounded encoder they are the words before rounding.
             batch_size: texts at once.
         """
         was_training = encoder.training
@@ -140,7 +144,8 @@ class MaskedLanguageModel:
         for batch in _batches(rows, batch_size):
             inputs, labels = self._mask(batch, generator)
             hidden = labels[labels != _IGNORED]
-            total += float(functional.cross_entropy(self._predict(encoder, inputs, labels), hidden, reduction="sum"))
+            logits = self._predict(encoder, inputs, labels, words)
+            total += float(functional.cross_entropy(logits, hidden, reduction="sum"))
             count += len(hidden)
         self.head.train()
         encoder.train(was_training)
@@ -158,12 +163,15 @@ class MaskedLanguageModel:
         )
         return inputs | {"input_ids": torch.from_numpy(ids)}, torch.from_numpy(labels)
 
-    def _predict(self, encoder: SlimEncoder, inputs: Mapping[str, Tensor], labels: Tensor) -> Tensor:
+    def _predict(
+        self, encoder: SlimEncoder, inputs: Mapping[str, Tensor], labels: Tensor, words: Tensor | None = None
+    ) -> Tensor:
         """Return the (hidden tokens, vocabulary) logits."""
         states, _ = encoder(
             inputs["input_ids"], inputs["attention_mask"], inputs.get("token_type_ids"), all_positions=True
         )
-        found: Tensor = self.head(states[labels != _IGNORED], encoder.embeddings.word.weight)
+        decoder = encoder.embeddings.word.weight if words is None else words
+        found: Tensor = self.head(states[labels != _IGNORED], decoder)
         return found
 
 
@@ -197,9 +205,12 @@ def mask_tokens(
 
 @torch.no_grad()
 def round_as_exported(encoder: nn.Module) -> None:
-    """Round an encoder's matrices to int8 and back, in place, as its export does: activations stay exact."""
+    """Round an encoder's matrices as its export does, and back, in place: activations stay exact."""
     for name, parameter in encoder.named_parameters():
-        if parameter.ndim == 2 and "segment" not in name and "relative" not in name:
+        if name.endswith("embeddings.word.weight"):
+            nibbles, scales = quantize_nibbles(parameter.numpy())
+            parameter.copy_(torch.from_numpy((nibbles - np.float32(NIBBLE_CENTRE)) * scales[:, None]))
+        elif parameter.ndim == 2 and "segment" not in name and "relative" not in name:
             codes, scales = quantize_rows(parameter.numpy())
             parameter.copy_(torch.from_numpy(codes.astype(np.float32) * scales[:, None]))
 
