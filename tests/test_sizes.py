@@ -7,6 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sec_rl.compression.export import build_onnx
 from sec_rl.compression.shape import EncoderShape, LayerShape
 from sec_rl.compression.sizes import ShapeSizes, artefact_bytes
 from sec_rl.compression.slim_config import SlimEncoderConfig
@@ -44,3 +45,19 @@ def test_bytes_of_a_shape_are_those_of_its_model(config: SlimEncoderConfig, chos
     with torch.device("meta"):
         model = SlimEncoderForSequenceClassification(config.with_shape(shape))
     assert ShapeSizes(config).of(shape) == artefact_bytes(model)
+
+
+@pytest.mark.parametrize(
+    "grown", [{"vocab_size": 1050}, {"max_position_embeddings": 1016}, {"intermediate_size": 1088}], ids=str
+)
+def test_bytes_are_those_of_the_file(grown: dict[str, int]) -> None:
+    """What two models differ by is in both files the same graph around other weights."""
+    files, predicted = [], []
+    for config in (CONFIGS[0], SlimEncoderConfig(**CONFIGS[0].to_dict() | grown)):
+        model = SlimEncoderForSequenceClassification(config)
+        files.append(len(build_onnx(model, quantized=True).SerializeToString()))
+        predicted.append(artefact_bytes(model))
+    difference = predicted[1] - predicted[0]
+    assert difference > 15_000
+    # Lengths of longer weights take a byte or two more.
+    assert files[1] - files[0] == pytest.approx(difference, abs=100)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,6 +15,15 @@ _CLIPPED_AT = (1.0, 0.9, 0.8, 0.7, 0.6)
 _BLOCK = 256
 # Of a nibble's 16 codes, so that they lie evenly around zero.
 NIBBLE_CENTRE = 7.5
+# A few hundred numbers each: rounding them would save nothing and cost accuracy.
+_WHOLE = ("segment", "relative", "classifier")
+
+
+def stored_as(name: str, n_dimensions: int) -> Literal["floats", "bytes", "nibbles"]:
+    """Return how the exported file holds a parameter of a model, or of a part of it, by its name."""
+    if n_dimensions < 2 or any(part in name for part in _WHOLE):
+        return "floats"
+    return "nibbles" if name.endswith("embeddings.word.weight") else "bytes"
 
 
 def quantize_rows(matrix: Array) -> tuple[NDArray[np.int8], Array]:

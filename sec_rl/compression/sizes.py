@@ -5,9 +5,12 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from sec_rl.compression.rounding import stored_as
 from sec_rl.compression.shape import EncoderShape, LayerShape
 from sec_rl.compression.slim_config import SlimEncoderConfig
 from sec_rl.compression.slim_encoder import SlimEncoderForSequenceClassification, SlimLayer
+
+_BYTES = {"floats": 4.0, "bytes": 1.0, "nibbles": 0.5}
 
 
 def dense_bytes(model: SlimEncoderForSequenceClassification) -> int:
@@ -20,15 +23,13 @@ def artefact_bytes(model: nn.Module) -> int:
 
     Matrices take a byte an entry, words' embeddings half of one, everything else four.
     """
-    total = 0
+    total = 0.0
     for name, parameter in model.named_parameters():
-        if name.endswith("embeddings.word.weight"):
-            total += parameter.numel() // 2 + 4 * parameter.shape[0]
-            continue
-        is_int8 = parameter.ndim > 1 and "segment" not in name and "relative" not in name and "classifier" not in name
-        # Each int8 row carries one fp32 scale.
-        total += parameter.numel() + 4 * parameter.shape[0] if is_int8 else 4 * parameter.numel()
-    return total
+        stored = stored_as(name, parameter.ndim)
+        total += _BYTES[stored] * parameter.numel()
+        # Each rounded row carries one fp32 scale.
+        total += 0 if stored == "floats" else 4 * parameter.shape[0]
+    return int(total)
 
 
 class ShapeSizes:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import PreTrainedTokenizerBase
 
-from sec_rl.compression.rounding import NIBBLE_CENTRE, quantize_nibbles, quantize_rows
+from sec_rl.compression.rounding import NIBBLE_CENTRE, quantize_nibbles, quantize_rows, stored_as
 from sec_rl.compression.slim_encoder import SlimEncoder
 from sec_rl.training.batching import BatchStream, TokenRows
 from sec_rl.training.optimizer import as_tensors, optimizer_state, restore_optimizer
@@ -207,10 +207,11 @@ def mask_tokens(
 def round_as_exported(encoder: nn.Module) -> None:
     """Round an encoder's matrices as its export does, and back, in place: activations stay exact."""
     for name, parameter in encoder.named_parameters():
-        if name.endswith("embeddings.word.weight"):
+        stored = stored_as(name, parameter.ndim)
+        if stored == "nibbles":
             nibbles, scales = quantize_nibbles(parameter.numpy())
             parameter.copy_(torch.from_numpy((nibbles - np.float32(NIBBLE_CENTRE)) * scales[:, None]))
-        elif parameter.ndim == 2 and "segment" not in name and "relative" not in name:
+        elif stored == "bytes":
             codes, scales = quantize_rows(parameter.numpy())
             parameter.copy_(torch.from_numpy(codes.astype(np.float32) * scales[:, None]))
 
