@@ -51,6 +51,11 @@ def p50_ms(latencies: Latencies, name: str, batch: int) -> float:
     return float(latencies[name][str(batch)]["p50_ms"])
 
 
+def quiet_ms(latencies: Latencies, name: str, batch: int) -> float:
+    """Return the 5th percentile of a target's latency: the machine in its quiet moments, by which runs are steered."""
+    return float(latencies[name][str(batch)]["quartiles_ms"][0])
+
+
 def worst_spread(latencies: Latencies) -> float:
     """Return the largest spread of all targets and batch sizes."""
     return max(float(stats["spread"]) for by_batch in latencies.values() for stats in by_batch.values())
