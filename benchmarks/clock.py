@@ -52,7 +52,7 @@ def p50_ms(latencies: Latencies, name: str, batch: int) -> float:
 
 
 def quiet_ms(latencies: Latencies, name: str, batch: int) -> float:
-    """Return the 5th percentile of a target's latency: the machine in its quiet moments, by which runs are steered."""
+    """Return the 5th percentile of a target's latency, by which runs are steered: the machine's quiet moments."""
     return float(latencies[name][str(batch)]["quartiles_ms"][0])
 
 

@@ -131,7 +131,8 @@ def reproduce(options: Options, task: str) -> int:
         f"{passes:,} example passes for every arm; the sequence spends half of them on its data technique "
         f"({best}, the best by validation) and half on compression.",
         f"Batches of 32 texts of 32 tokens, {options.threads} threads; worst spread of block medians {spread:.2f}.",
-        "In the machine's quiet moments (5th percentiles), by which a speed-up is steered, latency over the baseline's is "
+        "In the machine's quiet moments (5th percentiles), by which a speed-up is steered, latency over the "
+        "baseline's is "
         + ", ".join(f"{value.text(3)} of {name}" for name, value in quiet.items())
         + "; where virtual cores share a physical one, int8 loses more than fp32 does, and medians say so.",
         "Seconds are of training alone, "
