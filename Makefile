@@ -11,7 +11,7 @@ DEMO := --task movie-reviews --passes 6400 --overwrite
 demo: $(STAMP)
 	$(BIN)/sec-rl run $(DEMO) --schedule dense --out runs/demo-dense --quiet
 	$(BIN)/sec-rl run $(DEMO) --schedule cubic --compression-ratio 0.5 --out runs/demo-cubic --quiet
-	$(BIN)/sec-rl replay $(DEMO) --target-size-ratio 0.096 --dense-reference runs/demo-dense --out runs/demo
+	$(BIN)/sec-rl replay $(DEMO) --target-size-ratio 0.103 --dense-reference runs/demo-dense --out runs/demo
 	$(BIN)/sec-rl compare runs/demo runs/demo-cubic runs/demo-dense --out runs/demo/comparison.html
 
 test: $(STAMP)
