@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from sec_rl.agents.controllers import RandomWalk, ScheduleController
 from sec_rl.agents.lanes import EachLane, LaneController, OneByOne, StatefulLanes
-from sec_rl.agents.schedules import PRUNING_END, PRUNING_START, Schedule, share_bought
+from sec_rl.agents.schedules import PRUNING_END, PRUNING_START, Schedule, paced_ratio
 from sec_rl.envs.action import ACTION_SCALE, Limits
 from sec_rl.envs.drive import INITIAL
 from sec_rl.envs.observation import OBSERVATION_NAMES
@@ -87,7 +87,7 @@ def follow(observations: NDArray[np.float32], settings: NDArray[np.float64]) -> 
     """
     data_ratio, compression_ratio, start, end, follows_targets = settings.T
     entry = dict(zip(OBSERVATION_NAMES, observations.astype(np.float64).T, strict=True))
-    data = np.where(data_ratio >= 1.0, 1.0, data_ratio * share_bought(entry["progress"]))
+    data = paced_ratio(data_ratio, entry["progress"])
     ahead = entry["progress"] + entry["segment_share"] - start
     t = np.clip(ahead / (end - start), 0.0, 1.0)
     compression = _aim(entry, compression_ratio, follows_targets > 0.5) * (1.0 - (1.0 - t) ** 3)

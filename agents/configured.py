@@ -35,9 +35,8 @@ def configured_controller(config: RunConfig) -> tuple[Controller, Ratios]:
     Raises:
         InputError: there is no such policy, or the schedule takes none.
     """
-    # A random choice gains nothing by waiting, and with all labels there is nothing to choose.
-    waits = config.selection != "random" and config.data_ratio < 1.0
-    first_purchase = FIRST_PURCHASE if waits else 1.0
+    # A random choice gains nothing by waiting.
+    first_purchase = 1.0 if config.selection == "random" else FIRST_PURCHASE
     if config.schedule == "policy":
         policy = load_policy(shipped_policy() if config.policy is None else config.policy)
         limited = LabelLimit(policy, config.data_ratio, first_purchase)

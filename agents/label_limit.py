@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sec_rl.agents.controllers import Controller
-from sec_rl.agents.schedules import share_bought
+from sec_rl.agents.schedules import paced_ratio
 from sec_rl.envs.action import ACTION_SCALE
 from sec_rl.envs.drive import INITIAL
 from sec_rl.envs.observation import OBSERVATION_NAMES
@@ -32,7 +32,7 @@ class LabelLimit:
         controller: sees data ratio and labels bought as shares of the limit, and acts on them so.
         most: share of the pool's labels that may be bought, in (0, 1].
         first_purchase: share of these that may be bought before training, in (0, 1]; from there on a line, see
-            `sec_rl.agents.schedules.share_bought`.
+            `sec_rl.agents.schedules.paced_ratio`.
     """
 
     controller: Controller
@@ -54,6 +54,6 @@ class LabelLimit:
         action = self.controller(seen).copy()
         progress = float(observation[_PROGRESS])
         now = float(observation[_DATA]) if progress > 0.0 else self.initial_ratios().data
-        highest = self.most * float(share_bought(progress, self.first_purchase))
+        highest = float(paced_ratio(self.most, progress, self.first_purchase))
         action[0] = min(self.most * action[0], (highest - now) / ACTION_SCALE[0])
         return action

@@ -67,11 +67,18 @@ def share_bought(progress: NDArray[np.float64] | float, first: float = FIRST_PUR
     return share
 
 
+def paced_ratio(
+    data_ratio: NDArray[np.float64] | float, progress: NDArray[np.float64] | float, first: float = FIRST_PURCHASE
+) -> NDArray[np.float64]:
+    """Return the data ratio at a progress in [0, 1] on the way to `data_ratio`; with all labels nothing is chosen."""
+    ratio: NDArray[np.float64] = np.where(
+        np.asarray(data_ratio) >= 1.0, 1.0, data_ratio * share_bought(progress, first)
+    )
+    return ratio
+
+
 def _data(schedule: Schedule, progress: float) -> float:
-    # With all labels there is nothing to choose.
-    if schedule.data_ratio >= 1.0:
-        return 1.0
-    return schedule.data_ratio * float(share_bought(progress, schedule.first_purchase))
+    return float(paced_ratio(schedule.data_ratio, progress, schedule.first_purchase))
 
 
 def _dense(schedule: Schedule, progress: float) -> Ratios:
