@@ -118,9 +118,11 @@ def parse_options(
     found = parser.parse_args(arguments)
     given = frozenset(switch for switch in switches or {} if getattr(found, switch.replace("-", "_")))
     trains = trains and bool(found.tasks)
-    out = found.out or Path("runs/benchmarks") / ((runs_of or name) + ("-quick" if found.quick else ""))
+    # Runs are named by task, arm and seed, so another encoder's would take the place of the default one's.
+    encoded = "" if found.encoder == parser.get_default("encoder") else f"-{Path(found.encoder).name}"
+    out = found.out or Path("runs/benchmarks") / ((runs_of or name) + encoded + ("-quick" if found.quick else ""))
     return Options(
-        name=name if found.encoder == "minilm-l6" else f"{name}-{Path(found.encoder).name}",
+        name=name + encoded,
         tasks_root=_tasks_root(found.tasks_root, found.tasks) if trains else Path(),
         tasks=tuple(found.tasks),
         encoder=found.encoder,

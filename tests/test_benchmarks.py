@@ -133,6 +133,15 @@ def test_options_command_names_no_folder_of_this_machine(tmp_path: Path) -> None
     assert options.seeds == (0,)
 
 
+def test_another_encoder_has_its_own_runs_and_tables(tmp_path: Path) -> None:
+    (tmp_path / "sst2").mkdir()
+    words = ["--tasks-root", str(tmp_path)]
+    usual = parse_options("paper_tables", "", tasks=("sst2",), arguments=words)
+    options = parse_options("paper_tables", "", tasks=("sst2",), arguments=[*words, "--encoder", "mpnet-base"])
+    assert (usual.name, usual.out.name) == ("paper_tables", "paper_tables")
+    assert (options.name, options.out.name) == ("paper_tables-mpnet-base", "paper_tables-mpnet-base")
+
+
 def test_options_name_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SEC_RL_TASKS", raising=False)
     with pytest.raises(InputError, match="--tasks-root"):
