@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from sec_rl.measurement.latency import LatencySettings, LatencyTarget, measure_latencies
+from sec_rl.measurement.latency import LatencySettings, LatencyStats, LatencyTarget, measure_latencies
 
 # Per target's name and batch size (as text): the entries of `LatencyStats`.
 Latencies = dict[str, dict[str, dict[str, Any]]]
@@ -53,7 +53,7 @@ def p50_ms(latencies: Latencies, name: str, batch: int) -> float:
 
 def quiet_ms(latencies: Latencies, name: str, batch: int) -> float:
     """Return the 5th percentile of a target's latency, by which runs are steered: the machine's quiet moments."""
-    return float(latencies[name][str(batch)]["quartiles_ms"][0])
+    return LatencyStats(**latencies[name][str(batch)]).p05_ms
 
 
 def worst_spread(latencies: Latencies) -> float:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.clock import Latencies, clocked, worst_spread
+from benchmarks.clock import Latencies, clocked, quiet_ms, worst_spread
 from benchmarks.console import exit_with, say, verdict
 from benchmarks.estimates import Criterion, Estimate, estimate
 from benchmarks.options import Options, parse_options
@@ -23,7 +23,7 @@ from sec_rl.agents.targets_report import speedup_at
 from sec_rl.classifier import read_label_names
 from sec_rl.encoders import resolve_encoder
 from sec_rl.errors import SecRlError
-from sec_rl.measurement.latency import LatencySettings, LatencyStats, LatencyTarget
+from sec_rl.measurement.latency import LatencySettings, LatencyTarget
 
 N_TARGETS = 5
 # A target may be passed by this share: what is removed comes in whole structures, and the clock has its own mind.
@@ -88,7 +88,7 @@ def timed(options: Options, names: Sequence[str]) -> Latencies:
 
 def reached(latencies: Latencies, name: str) -> float:
     """Return the dense fp32 model's time over an artefact's, both in the machine's quiet moments."""
-    *dense, ours = (LatencyStats(**latencies[each][str(_BATCH)]).p05_ms for each in (*_FP32, name))
+    *dense, ours = (quiet_ms(latencies, each, _BATCH) for each in (*_FP32, name))
     return float(np.mean(dense)) / ours
 
 
