@@ -13,6 +13,7 @@ from torch.nn.functional import smooth_l1_loss, softplus
 
 from sec_rl.agents.trace_batch import TraceBatch
 from sec_rl.backends.simulator.dynamics import (
+    COMMON,
     LABELS,
     LEAST_EASE,
     LEAST_EFFECT,
@@ -107,7 +108,7 @@ class _Members(nn.Module):
         parts = (self.effect(), self.ease, self.fragility(), self.powers(), self.abundance)
         arrays = [part.detach().numpy()[:, 0].astype(np.float64) for part in parts]
         effect, ease, fragility, powers, abundance = arrays
-        return Ensemble(effect, ease, fragility, powers, abundance, common=np.ones(len(effect)))
+        return Ensemble(effect, ease, fragility, powers, abundance, np.full(len(effect), COMMON))
 
     def law(self, inputs: Tensor) -> _Law:
         """Return what the law says of segments, whatever state they begin in, for (members, ..., features).

@@ -18,7 +18,7 @@ _SETTING = ["task", "pool_size", "budget"]
 
 
 def recorded_tasks(table: pd.DataFrame) -> tuple[TaskBatch, tuple[str, ...]]:
-    """Return the descriptors of every recorded setting, and its name.
+    """Return the descriptors of every recorded setting, and its name; families count in alphabetical order.
 
     Args:
         table: see `sec_rl.agents.traces`.
@@ -27,11 +27,12 @@ def recorded_tasks(table: pd.DataFrame) -> tuple[TaskBatch, tuple[str, ...]]:
         InputError: a setting lacks a dense episode, by which all others are measured.
     """
     tasks, names = [], []
+    families = sorted(set(table["family"]))
     for rows in _settings(table):
         name, pool_size = str(rows["task"].iloc[0]), int(rows["pool_size"].iloc[0])
         if not (rows["controller"] == "dense").any():
             raise InputError(f"Task {name!r} with a pool of {pool_size} has no dense episode; record one.")
-        tasks.append(_describe(rows))
+        tasks.append(_describe(rows, families.index(rows["family"].iloc[0])))
         names.append(f"{name}/{pool_size}")
     columns = {field.name: np.concatenate([getattr(one, field.name) for one in tasks]) for field in fields(TaskBatch)}
     return TaskBatch(**columns), tuple(names)
@@ -60,13 +61,14 @@ def _settings(table: pd.DataFrame) -> Iterator[pd.DataFrame]:
         yield rows
 
 
-def _describe(rows: pd.DataFrame) -> TaskBatch:
+def _describe(rows: pd.DataFrame, family: int) -> TaskBatch:
     """Return the descriptors of one setting, a batch of one."""
     dense, opened = rows[rows["controller"] == "dense"], rows[rows["segment"] == 0]
     counted = {name: float(rows[name].iloc[0]) for name in ("n_classes", "majority", "pool_size", "budget")}
     counted["dense_accuracy"] = float(dense.drop_duplicates("episode")["final_accuracy"].mean())
     counted["dense_loss"] = float(_at_end(dense)["validation_loss"].mean())
     counted["size_open"] = float(opened["size_ratio"].mean())
+    counted["family"] = float(family)
     # What follows from the learning curve comes below, once skills can be told.
     values = dict.fromkeys((field.name for field in fields(TaskBatch)), 0.0) | counted
     task = TaskBatch(**{name: np.full(1, value) for name, value in values.items()})

@@ -211,6 +211,7 @@ def _dense_table(options: Options, task: str) -> pd.DataFrame:
         episode = {
             "episode": dense.name,
             "task": task,
+            "family": task,
             "controller": dense.controller,
             "pool_size": min(POOL_SIZE, len(loaded.train)),
             "majority": float(counts.max() / counts.sum()),

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sec_rl.agents.fit_dynamics import _Members
-from sec_rl.backends.simulator.dynamics import Ensemble
+from sec_rl.backends.simulator.dynamics import COMMON, Ensemble
 from sec_rl.backends.simulator.features import ASYMPTOTE, DEVIATIONS, EFFORT, FEATURE_NAMES
 from sec_rl.backends.simulator.learning_curve import asymptote, effort, fit_curve
 
@@ -42,7 +42,7 @@ def test_numpy_simulates_what_torch_fits() -> None:
 
 def test_a_tasks_sensitivity_is_that_of_the_common_law() -> None:
     common = drawn_members(0, 1).ensemble()
-    both = Ensemble.joined([common, replace(common, common=np.zeros(1))])
+    both = Ensemble.joined([common, replace(common, family=np.zeros(1))])
     generator = np.random.default_rng(0)
     inputs, state = generator.uniform(0.1, 0.9, (2, len(FEATURE_NAMES))), np.full((2, 2), 0.5)
     inputs[1] = inputs[0]
@@ -51,6 +51,23 @@ def test_a_tasks_sensitivity_is_that_of_the_common_law() -> None:
     scaled = both.step(np.arange(2), inputs, state, np.full(2, 3.0))
     assert not np.allclose(scaled[0], plain[0], atol=1e-3)
     np.testing.assert_array_equal(scaled[1], plain[1])
+
+
+@given(st.integers(0, 1000), st.lists(st.integers(0, 3), min_size=1, max_size=8), st.integers(1, 4))
+def test_a_familys_own_law_is_drawn_for_its_own_tasks(seed: int, own: list[int], n_common: int) -> None:
+    family = np.array([COMMON] * n_common + [float(number) for number in own])
+    ensemble = drawn_members(0, 1).ensemble().take([0] * len(family))
+    families = np.tile(np.arange(4.0), 1000)
+    drawn = replace(ensemble, family=family).draw(families, np.random.default_rng(seed))
+    answering = family[drawn]
+    share = (answering == COMMON).mean()
+    for number in range(4):
+        others = answering[(families == number) & (answering != COMMON)]
+        # Where nothing is known of a family, any may stand for it.
+        assert (others == number).all() if number in own else set(others) == set(own)
+    assert abs(share - n_common / len(family)) < 0.04
+    # All members of a family take part.
+    assert set(drawn) == set(range(len(family)))
 
 
 @given(st.integers(0, 1000), st.floats(0.1, 0.95), st.floats(-0.3, 0.05), st.floats(0.3, 0.9), st.integers(4, 16))

@@ -19,6 +19,7 @@ from stable_baselines3.common.env_checker import check_env as sb3_check
 import sec_rl  # noqa: F401  it registers the environment
 from sec_rl.agents.calibrate import OWN_MEMBERS, QUICK_MEMBERS, calibrate
 from sec_rl.agents.simulated_lanes import SimulatorVecEnv
+from sec_rl.backends.simulator.dynamics import COMMON
 from sec_rl.backends.simulator.lanes import Opening, draw_opening
 from sec_rl.backends.simulator.model import DESCRIPTION, WEIGHTS, Simulator, load_simulator
 from sec_rl.backends.simulator.session import SimulatedSession
@@ -72,7 +73,10 @@ def test_a_family_can_be_left_out_of_everything(tmp_path: Path) -> None:
     assert report["families"] == ["c", "d", "e"]
     simulator = load_simulator(tmp_path / "sim")
     assert all(name[0] not in "ab" for name in simulator.names)
-    assert simulator.ensemble.common.tolist() == [1.0] * QUICK_MEMBERS + [0.0] * OWN_MEMBERS * 3
+    own = [number for number in (0.0, 1.0, 2.0) for _ in range(OWN_MEMBERS)]
+    assert simulator.ensemble.family.tolist() == [COMMON] * QUICK_MEMBERS + own
+    families = [report["families"][int(number)] for number in simulator.tasks.family]
+    assert families == [name[0] for name in simulator.names]
 
 
 def test_a_setting_without_a_dense_episode_is_named(tmp_path: Path) -> None:
@@ -89,6 +93,7 @@ def test_drawn_tasks_are_valid_and_new(simulator: Simulator, seed: int, n: int) 
     assert (drawn.dense_accuracy > drawn.majority).all()
     assert (drawn.dense_accuracy < 1.0).all()
     assert (drawn.dense_loss < np.log(drawn.n_classes)).all()
+    assert np.isin(drawn.family, simulator.tasks.family).all()
     for field in fields(TaskBatch):
         assert np.isfinite(getattr(drawn, field.name)).all()
 

@@ -16,9 +16,10 @@ less where there are many per class. All coefficients are shared by all tasks: s
 seventh, and networks in their place predicted left-out tasks worse.
 
 An ensemble of fits to bootstraps says how sure the coefficients are, as in Chua et al. 2018, sec. 4; others of its
-members are fitted to one family alone and say how far a family may be from what is common to all. From the common
-law tasks differ by more than bootstraps do: a task's own sensitivity, drawn for every simulated run, scales all its
-effects on the level.
+members are fitted to one family alone and say how far a family may be from what is common to all. Such a law belongs
+to tasks that are like its family: drawn for any task, it would teach that nothing one sees of a task says how it will
+answer, and caution everywhere for the sake of the family that can bear least. From the common law tasks differ by
+more than bootstraps do: a task's own sensitivity, drawn for every simulated run, scales all its effects on the level.
 """
 
 from __future__ import annotations
@@ -46,6 +47,8 @@ LABELS = DEVIATION_NAMES.index("log_labels_left_out")
 # Bounds of the logarithm of ease, and of an effect in log-odds.
 LEAST_EASE, MOST_EASE = -3.0, 2.0
 LEAST_EFFECT, MOST_EFFECT = -6.0, 2.0
+# `Ensemble.family` of a member that stands for all families.
+COMMON = -1.0
 # Log of the rows per class at which the effect of missing labels is that of its coefficient.
 ROWS_OFFSET = 5.0
 
@@ -61,8 +64,8 @@ class Ensemble(Stacked):
         powers: (members, 2, 2) of what is removed and of the labels that are left out, above 0.
         abundance: (members, 2) by how much the effect of missing labels falls per factor e of rows per class, as a
             logarithm.
-        common: (members,) 1 for a member that stands for all families, whose effects a task's sensitivity multiplies;
-            0 for one that stands for itself.
+        family: (members,) that a member alone was fitted to, as `TaskBatch.family` counts them; `COMMON` for one that
+            stands for all of them, whose effects a task's sensitivity multiplies.
     """
 
     effect: Array
@@ -70,12 +73,32 @@ class Ensemble(Stacked):
     fragility: Array
     powers: Array
     abundance: Array
-    common: Array
+    family: Array
 
     @property
     def n_members(self) -> int:
         """Members."""
         return len(self.effect)
+
+    @property
+    def common(self) -> NDArray[np.bool_]:
+        """Whether a member stands for all families, (members,)."""
+        found: NDArray[np.bool_] = self.family == COMMON
+        return found
+
+    def draw(self, families: Array, generator: np.random.Generator) -> NDArray[np.int64]:
+        """Draw a member for each lane, (lanes,): as often a common one as there are of them, else its family's own.
+
+        Args:
+            families: (lanes,) whose own law each may follow; one without a member of its own takes any of them.
+            generator: decides.
+        """
+        drawn = generator.integers(0, self.n_members, len(families))
+        order = np.argsort(self.family, kind="stable")
+        first, last = (np.searchsorted(self.family[order], families, side) for side in ("left", "right"))
+        turn = first + (generator.random(len(families)) * (last - first)).astype(np.int64)
+        own = order[np.minimum(turn, self.n_members - 1)]
+        return np.where(self.common[drawn] | (last == first), drawn, own)
 
     def step(
         self, members: NDArray[np.int64], inputs: Array, state: Array, sensitivity: Array | float = 1.0
@@ -96,7 +119,7 @@ class Ensemble(Stacked):
         ease = np.exp(np.clip((self.ease[members] * apart).sum(axis=-1), LEAST_EASE, MOST_EASE))
         rows = inputs[:, ROWS_PER_CLASS, None] - ROWS_OFFSET
         apart[..., LABELS] *= np.exp(-self.abundance[members] * rows)
-        sensitivity = np.where(self.common[members] > 0.0, sensitivity, 1.0)
+        sensitivity = np.where(self.common[members], sensitivity, 1.0)
         effect = (self.effect[members] * apart).sum(axis=-1) * sensitivity[:, None]
         effect = np.clip(effect, LEAST_EFFECT, MOST_EFFECT)
         top = inputs[:, ASYMPTOTE]

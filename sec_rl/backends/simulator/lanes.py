@@ -44,7 +44,7 @@ def draw_opening(
     simulator: Simulator, tasks: TaskBatch, n_segments: NDArray[np.int64], generator: np.random.Generator
 ) -> Opening:
     """Draw members, sensitivities, noise and validation samples for tasks."""
-    members = generator.integers(0, simulator.ensemble.n_members, len(tasks))
+    members = simulator.ensemble.draw(tasks.family, generator)
     sensitivity = np.exp(simulator.noise.sensitivity * generator.standard_normal(len(tasks)))
     noise = generator.standard_normal((len(tasks), int(n_segments.max()), N_NOISE))
     return Opening(tasks, n_segments, members, sensitivity, noise, generator.standard_normal(len(tasks)))

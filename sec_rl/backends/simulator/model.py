@@ -21,7 +21,7 @@ from sec_rl.backends.simulator.tasks import LOWEST_SKILL, TaskBatch
 from sec_rl.errors import InputError
 from sec_rl.files import read_bytes, read_json, write_atomically, write_bytes
 
-SCHEMA, DESCRIPTION, WEIGHTS = 4, "simulator.json", "simulator.safetensors"
+SCHEMA, DESCRIPTION, WEIGHTS = 5, "simulator.json", "simulator.safetensors"
 _MOST_BYTES = 50_000_000
 N_NOISE_WEIGHTS = 5
 # Spread below this says nothing: the residuals of a solved task are rounding.
@@ -173,7 +173,7 @@ def _check(simulator: Simulator, tensors: Mapping[str, NDArray[Any]], path: Path
         "fragility": (2,),
         "powers": (2, N_POWERS),
         "abundance": (2,),
-        "common": (),
+        "family": (),
     }
     for name, rest in shapes.items():
         shape = getattr(ensemble, name).shape

@@ -44,6 +44,7 @@ class TaskBatch(Stacked):
             `accuracy_power`: its power; `loss_speed` and `loss_power`: those of its loss.
         size_open: artefact bytes over dense fp32 bytes before anything is removed: what int8 and the vocabulary give.
         start_accuracy: skill of the opened session, see `accuracy_skill`; `start_loss`: see `loss_skill`.
+        family: number of the recorded family that the task is of, or most like, from 0.
     """
 
     n_classes: Lanes
@@ -59,6 +60,7 @@ class TaskBatch(Stacked):
     size_open: Lanes
     start_accuracy: Lanes
     start_loss: Lanes
+    family: Lanes
 
     def __len__(self) -> int:
         return len(self.n_classes)
@@ -67,6 +69,10 @@ class TaskBatch(Stacked):
         """Replace some of the tasks."""
         for field in fields(self):
             getattr(self, field.name)[lanes] = getattr(tasks, field.name)
+
+
+# Descriptors of which there is something between two tasks.
+_MIXED = tuple(field.name for field in fields(TaskBatch) if field.name != "family")
 
 
 def accuracy_skill(accuracy: Lanes, tasks: TaskBatch) -> Lanes:
@@ -92,6 +98,8 @@ def loss_of(skill: Lanes, tasks: TaskBatch) -> Lanes:
 def draw_tasks(recorded: TaskBatch, n: int, generator: np.random.Generator) -> TaskBatch:
     """Draw tasks that nobody recorded: each between two recorded ones, with jitter (domain randomisation).
 
+    Its family is that of the nearer one.
+
     Args:
         recorded: what there is, at least one.
         n: how many to draw.
@@ -100,11 +108,11 @@ def draw_tasks(recorded: TaskBatch, n: int, generator: np.random.Generator) -> T
     first, second = generator.integers(0, len(recorded), (2, n))
     weight = generator.beta(0.5, 0.5, n)
     values = {}
-    for field in fields(TaskBatch):
-        column = _to_line(field.name, getattr(recorded, field.name), recorded)
+    for name in _MIXED:
+        column = _to_line(name, getattr(recorded, name), recorded)
         spread = float(column.std()) * _JITTER
         mixed = weight * column[first] + (1.0 - weight) * column[second] + spread * generator.normal(size=n)
-        values[field.name] = np.clip(mixed, column.min() - spread, column.max() + spread)
+        values[name] = np.clip(mixed, column.min() - spread, column.max() + spread)
     n_classes = np.maximum(np.round(np.exp(values["n_classes"])), 2.0)
     majority = 1.0 / n_classes + (1.0 - 1.0 / n_classes) * sigmoid(values["majority"])
     return TaskBatch(
@@ -121,6 +129,7 @@ def draw_tasks(recorded: TaskBatch, n: int, generator: np.random.Generator) -> T
         np.clip(values["size_open"], 0.02, 0.5),
         np.clip(values["start_accuracy"], LOWEST_SKILL, MOST_SKILL),
         np.clip(values["start_loss"], LOWEST_SKILL, MOST_SKILL),
+        recorded.family[np.where(weight > 0.5, first, second)],
     )
 
 
