@@ -16,10 +16,12 @@ import itertools
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks.console import exit_with, say, verdict
 from benchmarks.estimates import Criterion, estimate
@@ -28,7 +30,7 @@ from benchmarks.options import Options, parse_options
 from benchmarks.prepared import prepare
 from benchmarks.runs import RunSpec, read_result, run_all
 from benchmarks.search import TpeSearch
-from benchmarks.worlds import N_SEGMENTS
+from benchmarks.worlds import FORMAT_SPEEDUP, N_SEGMENTS
 from benchmarks.worlds import PREFERENCES as SIMULATED_PREFERENCES
 from benchmarks.writing import markdown_table, write_results
 from sec_rl.agents.baselines import TargetSchedule
@@ -36,8 +38,10 @@ from sec_rl.agents.evaluate import evaluate
 from sec_rl.agents.learn import open_lanes_of
 from sec_rl.agents.policy import load_policy
 from sec_rl.agents.shipped import shipped_traces
+from sec_rl.agents.simulated_lanes import SimulatorVecEnv
 from sec_rl.agents.tuning import COMPRESSION_RATIOS, DATA_RATIOS
 from sec_rl.backends.simulator.model import Simulator, load_simulator
+from sec_rl.envs.batch import PreferenceBatch
 from sec_rl.envs.utility import utility
 from sec_rl.values import Metrics, Preference
 
@@ -51,9 +55,10 @@ PASSES = 3000
 PREFERENCES = {name: SIMULATED_PREFERENCES[name] for name in ("balanced", "few labels")}
 TRAININGS, QUICK_TRAININGS = 5, 2
 POLICY, BEST_FIXED, CUBIC, DENSE, TPE = "policy", "best fixed", "cubic", "dense", "tpe"
+PER_PREFERENCE = "best per preference"
 # As many labels as the policy bought, chosen by lot, and as much removed, by the cubic schedule.
 RANDOM_SUBSET = "random subset"
-METHODS = (POLICY, BEST_FIXED, CUBIC, DENSE, RANDOM_SUBSET, TPE)
+METHODS = (POLICY, PER_PREFERENCE, BEST_FIXED, CUBIC, DENSE, RANDOM_SUBSET, TPE)
 # Trains one run and returns its folder.
 Train = Callable[[Sequence[RunSpec]], Mapping[str, Path]]
 
@@ -68,6 +73,7 @@ class Cell:
         policy: folder of the policy.
         version: tells policies apart that were learned into the same folder.
         fixed: data and compression ratio of the best fixed schedule.
+        preferred: those of the best one for each of `PREFERENCES`, in its order.
     """
 
     task: str
@@ -75,6 +81,7 @@ class Cell:
     policy: Path
     version: str
     fixed: tuple[float, float]
+    preferred: tuple[tuple[float, float], ...]
 
 
 def spec(options: Options, cell: Cell, name: str, flags: Mapping[str, str]) -> RunSpec:
@@ -113,9 +120,24 @@ def random_subset(options: Options, cell: Cell, name: str, policy_run: Path) -> 
     return spec(options, cell, f"random-subset-{name}", flags)
 
 
-def best_cubic(simulator: Simulator, episodes: int = 1024) -> tuple[float, float]:
-    """Return data and compression ratio of the best schedule that `sec-rl run` can follow, on the training tasks."""
+def best_cubic(
+    simulator: Simulator, preference: Preference | None = None, episodes: int = 1024
+) -> tuple[float, float]:
+    """Return data and compression ratio of the best schedule that `sec-rl run` can follow, on the training tasks.
+
+    Args:
+        simulator: of the training tasks.
+        preference: that it has to suit; None: all that a policy learns to serve.
+        episodes: of each schedule.
+    """
     lanes = open_lanes_of(simulator)
+    if preference is not None:
+        wish = preference
+
+        def prefer(sizes: NDArray[np.float64], _: np.random.Generator) -> PreferenceBatch:
+            return PreferenceBatch.of([wish] * len(sizes), FORMAT_SPEEDUP)
+
+        lanes = partial(SimulatorVecEnv, simulator, prefer=prefer, segments=(N_SEGMENTS,))
     grid = list(itertools.product(DATA_RATIOS, COMPRESSION_RATIOS))
     returns = [
         evaluate(lanes, TargetSchedule(*each, follows_targets=False), episodes=episodes, seed=0).mean()
@@ -209,7 +231,12 @@ def rows_of(
         )
         for cell, (name, preference) in itertools.product(cells, PREFERENCES.items())
     }
-    folders = train([*once.values(), *under_policy.values()])
+    per_preference = {
+        (cell, name): spec(options, cell, f"preferred-{name}", cubic(*ratios))
+        for cell in cells
+        for name, ratios in zip(PREFERENCES, cell.preferred, strict=True)
+    }
+    folders = train([*once.values(), *under_policy.values(), *per_preference.values()])
     subsets = {
         (cell, name): random_subset(options, cell, name, folders[run.name])
         for (cell, name), run in under_policy.items()
@@ -221,6 +248,7 @@ def rows_of(
     for cell, (name, preference) in itertools.product(cells, PREFERENCES.items()):
         one = {method: once[cell, method] for method in (DENSE, CUBIC, BEST_FIXED)}
         one |= {POLICY: under_policy[cell, name], RANDOM_SUBSET: subsets[cell, name]}
+        one[PER_PREFERENCE] = per_preference[cell, name]
         spent = {method: [scored(folders[run.name], dense[cell], preference)] for method, run in one.items()}
         spent[TPE] = found[cell, name]
         for method, models in spent.items():
@@ -294,7 +322,9 @@ def learned_cells(options: Options) -> list[Cell]:
         prepared = prepare(task, shipped_traces(), options, say, steps=STEPS)
         policy = prepared.folder / "policy"
         version = load_policy(policy).network.fingerprint()[:8]
-        learned[task] = policy, version, best_cubic(load_simulator(prepared.folder / "simulator"))
+        simulator = load_simulator(prepared.folder / "simulator")
+        preferred_ones = tuple(best_cubic(simulator, preference) for preference in PREFERENCES.values())
+        learned[task] = policy, version, best_cubic(simulator), preferred_ones
     return [Cell(task, seed, *made) for seed in options.seeds for task, made in learned.items()]
 
 
@@ -320,8 +350,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         tables=[table],
         criteria=criteria,
         notes=[
-            f"{options.passes or PASSES:,} example passes a run, {N_SEGMENTS} segments; policies and best fixed "
-            f"schedules were made without the family of the task that they are tried on, {STEPS:,} steps each.",
+            f"{options.passes or PASSES:,} example passes a run, {N_SEGMENTS} segments; policies ({STEPS:,} steps) "
+            "and best schedules, one for all preferences and one for each, were made without the family of the task "
+            "that they are tried on.",
             "TPE searches anew for every preference and keeps what measured best on validation; its passes and "
             "seconds are those of all its trainings. Utility is by the test split.",
             f"Random subset: as many labels as the policy bought, by lot; as much removed, by the cubic schedule. "

@@ -52,7 +52,7 @@ from sec_rl.agents.shipped import shipped_policy, shipped_simulator, shipped_tra
 from sec_rl.agents.simulated_lanes import SimulatorVecEnv
 from sec_rl.agents.traces import read_traces, without
 from sec_rl.agents.training_plan import TrainingPlan, real_plan
-from sec_rl.agents.tuning import PreferredSchedule, tune_fixed
+from sec_rl.agents.tuning import COMPRESSION_RATIOS, DATA_RATIOS, PreferredSchedule, tune_fixed
 from sec_rl.backends.simulator.model import load_simulator
 from sec_rl.envs.action import lever_settings
 from sec_rl.envs.observation import OBSERVATION_NAMES
@@ -411,7 +411,10 @@ def real_options(tmp_path: Path) -> Options:
 
 
 def real_cells(tmp_path: Path) -> list[controllers_real.Cell]:
-    return [controllers_real.Cell("mrpc", seed, tmp_path / "policy", "1a", (0.6, 0.25)) for seed in (0, 1)]
+    return [
+        controllers_real.Cell("mrpc", seed, tmp_path / "policy", "1a", (0.6, 0.25), ((1.0, 0.25), (0.3, 0.5)))
+        for seed in (0, 1)
+    ]
 
 
 def test_a_real_run_is_worth_what_was_measured(tmp_path: Path) -> None:
@@ -446,7 +449,7 @@ def test_real_methods_pay_for_every_training_and_a_search_goes_on_where_it_was(t
     assert asked[:half] == asked[half:]
     assert len({each.name for each in asked}) == half
     names, kept = len(controllers_real.PREFERENCES), rows
-    assert half == len(cells) * (3 + names + names + names * controllers_real.TRAININGS)
+    assert half == len(cells) * (3 + 3 * names + names * controllers_real.TRAININGS)
     rows = [row for row in kept if row["seed"] == 0]
     # All searches are asked for their next training before any is asked for the one after it.
     turns = [each.name.split("-")[-2] for each in asked[:half] if "/tpe-" in each.name]
@@ -466,8 +469,20 @@ def test_real_methods_pay_for_every_training_and_a_search_goes_on_where_it_was(t
     # 0.3 removed against 0.25 and 0.5.
     assert not criteria["policy minus best fixed (1 training)"].passed
     assert criteria["policy minus cubic (1 training)"].estimate.mean == pytest.approx(0.02)
+    own = next(each for each in asked if each.name == "real/mrpc/preferred-few_labels-seed0")
+    assert (own.options["data-ratio"], own.options["compression-ratio"]) == ("0.3000", "0.5000")
     table = controllers_real.summary(rows).splitlines()
     assert len(table) == 2 + names * len(controllers_real.METHODS)
+
+
+def test_the_best_schedule_is_that_of_the_preference() -> None:
+    simulator = load_simulator(shipped_simulator())
+    data, _ = controllers_real.best_cubic(simulator, Preference(label_weight=1.0), episodes=16)
+    assert data == min(DATA_RATIOS)
+    wish = Preference(accuracy_weight=9.0, size_weight=0.0, latency_weight=0.0, label_weight=0.0)
+    assert controllers_real.best_cubic(simulator, wish, episodes=16) == (1.0, min(COMPRESSION_RATIOS))
+    wish = Preference(size_weight=1.0, latency_weight=1.0, label_weight=0.0)
+    assert controllers_real.best_cubic(simulator, wish, episodes=16)[1] == max(COMPRESSION_RATIOS)
 
 
 def test_every_real_run_is_a_command(tmp_path: Path) -> None:
