@@ -13,6 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from sec_rl.agents.policy import load_policy
+from sec_rl.agents.shipped import shipped_policy
 from sec_rl.errors import SecRlError
 from sec_rl.workers import Crew, Job, WorkerLostError, run_jobs
 
@@ -75,8 +77,9 @@ def run_all(
 ) -> dict[str, Path]:
     """Make sure that every run is finished.
 
-    A run is reused when the options it was made with are the options asked for; anything else in its folder is
-    overwritten. What a run prints goes to `out/logs/`.
+    A run is reused when the options it was made with are the options asked for, and the policy that drove it, if any,
+    is the one that would drive it now; anything else in its folder is overwritten. What a run prints goes to
+    `out/logs/`.
 
     Args:
         specs: the runs.
@@ -152,12 +155,21 @@ def _stamp(spec: RunSpec, out: Path) -> Path:
     return out / "options" / (spec.name.replace("/", "--") + ".json")
 
 
+def _decided_by(spec: RunSpec) -> dict[str, str]:
+    """Return what a run follows from: its options, and what they name without saying what is in it."""
+    found = dict(spec.options)
+    if found.get("schedule") == "policy":
+        policy = load_policy(Path(found.get("policy", shipped_policy())))
+        found["policy's fingerprint"] = policy.network.fingerprint()
+    return found
+
+
 def _finished(spec: RunSpec, out: Path) -> bool:
     try:
         made_with = json.loads(_stamp(spec, out).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
-    return made_with == dict(spec.options) and (out / spec.name / "result.json").is_file()
+    return made_with == _decided_by(spec) and (out / spec.name / "result.json").is_file()
 
 
 def _run(job: Job, out: Path, program: Sequence[str]) -> float:
@@ -166,6 +178,7 @@ def _run(job: Job, out: Path, program: Sequence[str]) -> float:
     log = out / "logs" / (spec.name.replace("/", "--") + ".txt")
     for parent in (folder.parent, stamp.parent, log.parent):
         parent.mkdir(parents=True, exist_ok=True)
+    made_with = _decided_by(spec)
     # Without its stamp a run counts as unfinished, however this process ends.
     stamp.unlink(missing_ok=True)
     started = time.monotonic()
@@ -178,7 +191,7 @@ def _run(job: Job, out: Path, program: Sequence[str]) -> float:
         raise BenchmarkError(f"Run {spec.name!r} ended with code {code}; it printed:\n{last}")
     read_result(folder)
     aside = stamp.with_suffix(".new")
-    aside.write_text(json.dumps(dict(spec.options), indent=1), encoding="utf-8")
+    aside.write_text(json.dumps(made_with, indent=1), encoding="utf-8")
     os.replace(aside, stamp)
     return time.monotonic() - started
 

@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,8 @@ from benchmarks.options import parse_options
 from benchmarks.ranking import between_seeds, bound, real_values
 from benchmarks.runs import BenchmarkError, RunSpec, read_result, run_all
 from benchmarks.writing import markdown_table, write_results
+from sec_rl.agents.policy import load_policy, save_policy
+from sec_rl.agents.shipped import shipped_policy
 from sec_rl.errors import InputError, RunFolderError
 from tests.made_up_runs import made_up_result
 from tests.processes import wait_until
@@ -34,7 +37,7 @@ FAKE = """
 import json, pathlib, sys
 words = dict(zip(sys.argv[2:-1:2], sys.argv[3::2]))
 assert sys.argv[1] == "run" and sys.argv[-1] == "--overwrite"
-if words["--task"] == "broken":
+if words.get("--task") == "broken":
     sys.exit("no such task")
 folder = pathlib.Path(words["--out"])
 folder.mkdir(parents=True, exist_ok=True)
@@ -70,6 +73,22 @@ def test_finished_runs_are_reused_and_changed_ones_are_not(tmp_path: Path) -> No
     assert said[-1] == "1 of 1 runs are finished already."
     run_all([RunSpec(spec.name, {"task": "a", "seed": "1"})], tmp_path, _ignore, program=PROGRAM)
     assert (folder / "calls").read_text() == "xx"
+
+
+def test_a_run_is_not_reused_after_its_policy_was_learned_anew(tmp_path: Path) -> None:
+    policy = load_policy(shipped_policy())
+    save_policy(policy, tmp_path / "policy")
+    spec = RunSpec("sec", {"schedule": "policy", "policy": str(tmp_path / "policy")})
+    said: list[str] = []
+    run_all([spec], tmp_path, _ignore, program=PROGRAM)
+    run_all([spec], tmp_path, said.append, program=PROGRAM)
+    assert said == ["1 of 1 runs are finished already."]
+    network = policy.network
+    biases = (*network.biases[:-1], network.biases[-1] + np.float32(0.1))
+    save_policy(replace(policy, network=replace(network, biases=biases)), tmp_path / "policy")
+    said.clear()
+    run_all([spec], tmp_path, said.append, program=PROGRAM)
+    assert said[0] == "0 of 1 runs are finished already."
 
 
 def test_a_run_without_its_result_is_run_again(tmp_path: Path) -> None:
