@@ -72,6 +72,7 @@ class Recipe:
         rule: key of `RULES`.
         hidden: entries of the observation that always show what the default preference, or no change, would.
         randomised: draw tasks between the recorded ones, and a sensitivity; else the recorded ones as they are.
+        kin: a family's own law is drawn for tasks like its own only; else for any.
         episodes: recorded episodes that the simulator is fitted to; None: all.
         algorithm: key of `sec_rl.agents.learners.algorithms.ALGORITHMS`.
         cloned: start as the clone of a schedule; else with random weights.
@@ -82,6 +83,7 @@ class Recipe:
     rule: str = "joint"
     hidden: tuple[str, ...] = ()
     randomised: bool = True
+    kin: bool = True
     episodes: int | None = None
     algorithm: str = "ppo"
     cloned: bool = True
@@ -105,6 +107,7 @@ ABLATIONS: Mapping[str, Recipe] = {
     "without slopes": Recipe(hidden=_SLOPES),
     "without accuracy and loss": Recipe(hidden=_FEEDBACK),
     "without domain randomisation": Recipe(randomised=False),
+    "own laws for any task": Recipe(kin=False),
     "from 25 episodes": Recipe(episodes=25),
     "from 50 episodes": Recipe(episodes=50),
     "from 100 episodes": Recipe(episodes=100),
@@ -185,6 +188,10 @@ class RecipeController(OneByOne):
 
 def lanes_of(simulator: Simulator, recipe: Recipe) -> OpenLanes:
     """Return what opens the lanes that a recipe learns in."""
+    if not recipe.kin:
+        # Of a family without a law of its own, to which any may apply.
+        nobody = np.full(len(simulator.tasks), float(len(simulator.ensemble.family)))
+        simulator = replace(simulator, tasks=replace(simulator.tasks, family=nobody))
     tasks, draw = simulator.tasks, None
     if not recipe.randomised:
         simulator = replace(simulator, noise=replace(simulator.noise, sensitivity=0.0))

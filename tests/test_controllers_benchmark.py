@@ -562,6 +562,19 @@ def test_ablations_learn_what_they_say(name: str, tmp_path: Path, monkeypatch: p
     np.testing.assert_array_equal(again.act(observations), found.act(observations))
 
 
+@pytest.mark.parametrize("kin", [True, False])
+def test_without_kinship_any_familys_law_answers(kin: bool) -> None:
+    simulator = load_simulator(shipped_simulator())
+    lanes: Any = recipes.lanes_of(simulator, replace(ABLATIONS["own laws for any task"], kin=kin))(512, 0)
+    lanes.reset()
+    state = lanes.state_dict()["lanes"]
+    answering = simulator.ensemble.family[state["_members"]]
+    own = answering >= 0.0
+    assert abs(own.mean() - (simulator.ensemble.family >= 0.0).mean()) < 0.1
+    assert (answering[own] == state["task.family"][own]).all() == kin
+    assert set(answering) == set(simulator.ensemble.family)
+
+
 def test_tables_of_ablations_count_from_the_policy() -> None:
     generator = np.random.default_rng(0)
     families = []
