@@ -50,8 +50,8 @@ TASKS = ("sst2", "trec6", "mrpc")
 # SST-2 and TREC-6 are within a few points of their best by then, MRPC has hardly left the majority class. Few enough
 # for hundreds of runs.
 PASSES = 3000
-# Every preference is another policy run, random subset and search. In simulation one lever does as well as both under
-# the first, and not under the second.
+# Every preference is another policy run, random subset and search. In simulation both levers are worth little more
+# than one under the first, and much more under the second.
 PREFERENCES = {name: SIMULATED_PREFERENCES[name] for name in ("balanced", "few labels")}
 TRAININGS, QUICK_TRAININGS = 5, 2
 POLICY, BEST_FIXED, CUBIC, DENSE, TPE = "policy", "best fixed", "cubic", "dense", "tpe"
