@@ -144,7 +144,7 @@ def _left_out(
         folds[family] = _Fold(
             own,
             ensemble,
-            replace(alone, family=np.full(OWN_MEMBERS, count - 1.0)),
+            replace(alone, family=np.full(OWN_MEMBERS, own.tasks.family[0])),
             fit_noise(ensemble, own, fit_persistence(own)),
             fit_sensitivity(ensemble, own),
         )

@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from benchmarks.console import exit_with, say, verdict
 from benchmarks.estimates import Criterion, estimate
@@ -30,18 +29,18 @@ from benchmarks.options import Options, parse_options
 from benchmarks.prepared import prepare
 from benchmarks.runs import RunSpec, read_result, run_all
 from benchmarks.search import TpeSearch
-from benchmarks.worlds import FORMAT_SPEEDUP, N_SEGMENTS
+from benchmarks.worlds import N_SEGMENTS
 from benchmarks.worlds import PREFERENCES as SIMULATED_PREFERENCES
 from benchmarks.writing import markdown_table, write_results
 from sec_rl.agents.baselines import TargetSchedule
 from sec_rl.agents.evaluate import evaluate
 from sec_rl.agents.learn import open_lanes_of
 from sec_rl.agents.policy import load_policy
+from sec_rl.agents.preferences import fixed_preference
 from sec_rl.agents.shipped import shipped_traces
 from sec_rl.agents.simulated_lanes import SimulatorVecEnv
 from sec_rl.agents.tuning import COMPRESSION_RATIOS, DATA_RATIOS
 from sec_rl.backends.simulator.model import Simulator, load_simulator
-from sec_rl.envs.batch import PreferenceBatch
 from sec_rl.envs.utility import utility
 from sec_rl.values import Metrics, Preference
 
@@ -132,12 +131,12 @@ def best_cubic(
     """
     lanes = open_lanes_of(simulator)
     if preference is not None:
-        wish = preference
-
-        def prefer(sizes: NDArray[np.float64], _: np.random.Generator) -> PreferenceBatch:
-            return PreferenceBatch.of([wish] * len(sizes), FORMAT_SPEEDUP)
-
-        lanes = partial(SimulatorVecEnv, simulator, prefer=prefer, segments=(N_SEGMENTS,))
+        lanes = partial(
+            SimulatorVecEnv,
+            simulator,
+            prefer=lambda sizes, _: fixed_preference(preference, len(sizes)),
+            segments=(N_SEGMENTS,),
+        )
     grid = list(itertools.product(DATA_RATIOS, COMPRESSION_RATIOS))
     returns = [
         evaluate(lanes, TargetSchedule(*each, follows_targets=False), episodes=episodes, seed=0).mean()
@@ -247,8 +246,8 @@ def rows_of(
     rows: list[dict[str, Any]] = []
     for cell, (name, preference) in itertools.product(cells, PREFERENCES.items()):
         one = {method: once[cell, method] for method in (DENSE, CUBIC, BEST_FIXED)}
-        one |= {POLICY: under_policy[cell, name], RANDOM_SUBSET: subsets[cell, name]}
-        one[PER_PREFERENCE] = per_preference[cell, name]
+        for method, runs in ((POLICY, under_policy), (PER_PREFERENCE, per_preference), (RANDOM_SUBSET, subsets)):
+            one[method] = runs[cell, name]
         spent = {method: [scored(folders[run.name], dense[cell], preference)] for method, run in one.items()}
         spent[TPE] = found[cell, name]
         for method, models in spent.items():

@@ -190,7 +190,7 @@ def lanes_of(simulator: Simulator, recipe: Recipe) -> OpenLanes:
     """Return what opens the lanes that a recipe learns in."""
     if not recipe.kin:
         # Of a family without a law of its own, to which any may apply.
-        nobody = np.full(len(simulator.tasks), float(len(simulator.ensemble.family)))
+        nobody = np.full(len(simulator.tasks), float(simulator.ensemble.n_members))
         simulator = replace(simulator, tasks=replace(simulator.tasks, family=nobody))
     tasks, draw = simulator.tasks, None
     if not recipe.randomised:
