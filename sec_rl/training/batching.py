@@ -108,6 +108,10 @@ def bucketed_batches(
 class BatchStream:
     """Endless batches over a changing set of rows; every row is seen once before any is seen twice.
 
+    Rows that join take part in the pass that is under way, and what it has left goes on: labels that are bought a few
+    at a time are learned from at once. If every purchase began a pass anew, the last ones bought would mostly wait
+    behind rows that have been seen often.
+
     Attributes:
         members: rows in use, ascending.
     """
@@ -120,18 +124,23 @@ class BatchStream:
         self.members: NDArray[np.int64] = np.arange(0)
 
     def use(self, members: NDArray[np.int64]) -> None:
-        """Draw from `members` from now on; a changed set starts a new pass."""
+        """Draw from `members` from now on: the pass goes on with those it has left and those that are new."""
         members = np.unique(members)
         if not np.array_equal(members, self.members):
+            left = np.concatenate([np.arange(0), *self._queue])
+            new = np.setdiff1d(members, self.members, assume_unique=True)
             self.members = members
-            self._queue = []
+            self._queue = self._batches(np.union1d(np.intersect1d(left, members, assume_unique=True), new))
 
     def next(self) -> NDArray[np.int64]:
         """Return the next batch of row indices."""
         if not self._queue:
-            batches = bucketed_batches(self._lengths[self.members], self._batch_size, self._generator)
-            self._queue = [self.members[batch] for batch in batches]
+            self._queue = self._batches(self.members)
         return self._queue.pop()
+
+    def _batches(self, rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+        batches = bucketed_batches(self._lengths[rows], self._batch_size, self._generator)
+        return [rows[batch] for batch in batches]
 
     def state(self) -> dict[str, Any]:
         """Return everything that decides the batches to come: arrays and JSON-ready values."""
