@@ -30,7 +30,7 @@ _LABEL_COLUMNS = ("labels", "label", "label_ids")
 class RowsInUse(Sampler[int]):
     """Draws as many rows as the whole set has, but only such that are in use.
 
-    Every row in use is drawn once before any is drawn twice; a changed set starts a new pass.
+    Every row in use is drawn once before any is drawn twice; rows that join take part in the pass that is under way.
 
     Args:
         n_rows: of the training set; an epoch keeps its length, so that schedules of the learning rate do.
@@ -47,7 +47,7 @@ class RowsInUse(Sampler[int]):
     def use(self, rows: NDArray[np.int64]) -> None:
         """Draw from `rows` from now on."""
         self._stream.use(rows)
-        self._left = []
+        self._left = np.intersect1d(self._left, rows).tolist()
 
     def __len__(self) -> int:
         return self._n_rows
