@@ -18,12 +18,14 @@ class TransferConfig(BaseModel):
         warm_start: encoder to start from instead of `encoder`, such as the model folder of a dense run; its head
             stays where the classes are the same.
         layer_decay: learning rate of a layer over that of the layer above it, in (0, 1].
+        head: `drawn` at random (or as `warm_start` left it), or `fitted` to the first labels before fine-tuning.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     warm_start: str | None = None
     layer_decay: float = Field(default=1.0, gt=0.0, le=1.0)
+    head: Literal["drawn", "fitted"] = "drawn"
 
 
 class PruningConfig(BaseModel):

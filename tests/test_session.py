@@ -17,7 +17,7 @@ from sec_rl.backends import bert
 from sec_rl.backends.bert import BertSession
 from sec_rl.classifier import Classifier
 from sec_rl.cli import main
-from sec_rl.config import RunConfig
+from sec_rl.config import RunConfig, TransferConfig
 from sec_rl.errors import InputError, RunFolderError
 from sec_rl.report.cost import PARTS
 from sec_rl.run_folder import open_run_folder, read_result
@@ -125,6 +125,16 @@ def test_same_seed_same_run(task: Task) -> None:
         session = opened(task)
         losses.append([session.advance(Ratios(0.2, c), Levers()).validation_loss for c in (0.0, 0.3)])
     assert losses[0] == losses[1]
+
+
+def test_taking_the_first_segment_back_keeps_the_fitted_head(task: Task) -> None:
+    session = opened(task, transfer=TransferConfig(head="fitted"))
+    drawn = session.model.classifier.weight.detach().clone()
+    session.advance(Ratios(0.5, 0.0), Levers())
+    session.rollback()
+    # Not the head that was drawn, and one that tells spam before anything was trained.
+    assert (session.model.classifier.weight - drawn).abs().max() > 0.01
+    assert session.score(task.validation).accuracy > 0.9
 
 
 def test_no_segment_after_the_last(task: Task) -> None:

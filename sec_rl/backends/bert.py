@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from sec_rl.backends.encoder_session import EncoderSession
 from sec_rl.backends.pruning import PruningState, cost_table
@@ -32,6 +33,7 @@ from sec_rl.tasks import LabelPool, Split, Task
 from sec_rl.training.batching import BatchStream, TokenRows, tokenize
 from sec_rl.training.divergence import Setbacks, TrainingDivergedError
 from sec_rl.training.examples import ExampleSource
+from sec_rl.training.fitted_head import fit_head
 from sec_rl.training.masked_language import MaskedLanguageModel, round_as_exported
 from sec_rl.training.memory import release_memory
 from sec_rl.training.optimizer import make_optimizer, set_rate
@@ -165,7 +167,10 @@ class BertSession(EncoderSession):
         """
         config = self.config
         started = time.perf_counter()
-        self.examples.labelled.use(self._begin_segment(config.batch_size, config.selection, ratios.data))
+        in_use = self._begin_segment(config.batch_size, config.selection, ratios.data)
+        self.examples.labelled.use(in_use)
+        if self._segment == 0 and config.transfer.head == "fitted":
+            self._fit_head(in_use)
         pseudo = self._pseudo_labels(levers)
         before, was_dense = self.model, self._dense
         self._compress(ratios, levers)
@@ -203,6 +208,14 @@ class BertSession(EncoderSession):
             self._start_again(ratios, levers, error)
             self._scores = self._score()
         return self._metrics()
+
+    def _fit_head(self, in_use: NDArray[np.int64]) -> None:
+        labels = self.pool.labels_of(in_use)
+        if not fit_head(self.model, self.rows.take(in_use), labels, self.precision, self.replicas):
+            self.notes.append("The head could not be fitted to the first labels and stays as it was drawn.")
+        # Who takes the first segment back starts from this head, too.
+        assert self._before is not None  # set where the segment began
+        self._before = replace(self._before, pruning=self.pruning.state(self.model))
 
     @property
     def _dense(self) -> bool:

@@ -1,0 +1,65 @@
+"""A head that starts from a linear probe of the frozen encoder, in place of drawn weights."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+
+from sec_rl.compression.slim_encoder import SlimEncoderForSequenceClassification
+from sec_rl.training.batching import TokenRows
+from sec_rl.training.precision import Precision
+from sec_rl.training.replicas import ALONE, Replicas
+from sec_rl.training.trainer import predict
+
+# Inverse strength of the penalty on standardised vectors. At ten times this the head makes no error on the first few
+# hundred rows, and teaches the encoder nothing.
+_INVERSE_PENALTY = 0.01
+_ITERATIONS = 200
+# A coordinate of the pooled vector that hardly moves is no evidence.
+_LEAST_SPREAD = 1e-3
+
+
+def fit_head(
+    model: SlimEncoderForSequenceClassification,
+    rows: TokenRows,
+    labels: NDArray[np.int64],
+    precision: Precision,
+    replicas: Replicas = ALONE,
+) -> bool:
+    """Fit the classifier to the pooled vectors by logistic regression, before anything is fine-tuned.
+
+    Fine-tuning from a drawn head spends its first passes on the head and moves the encoder by its errors meanwhile
+    (linear probing, then fine-tuning: Kumar et al. 2022). Classes without a row keep their weights.
+
+    Args:
+        model: its classifier changes, in place.
+        rows: (n,) token rows; `labels`: (n,) their classes.
+        precision: number format of the forward passes.
+        replicas: processes that share them.
+
+    Returns:
+        whether it was fitted; it is not where all labels are the same or a vector holds no finite number.
+    """
+    _, pooled = predict(model, rows, precision, replicas=replicas)
+    if len(np.unique(labels)) < 2 or not np.isfinite(pooled).all():
+        return False
+    mean, spread = pooled.mean(axis=0), pooled.std(axis=0) + _LEAST_SPREAD
+    with warnings.catch_warnings():
+        # A start is wanted, no optimum.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        probe = LogisticRegression(C=_INVERSE_PENALTY, max_iter=_ITERATIONS).fit((pooled - mean) / spread, labels)
+    weight, bias = probe.coef_, probe.intercept_
+    if len(probe.classes_) == 2:
+        # Of two classes scikit-learn keeps the difference.
+        weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
+    weight = weight / spread
+    classes = torch.from_numpy(probe.classes_)
+    with torch.no_grad():
+        model.classifier.weight[classes] = torch.from_numpy(weight).to(model.classifier.weight.dtype)
+        model.classifier.bias[classes] = torch.from_numpy(bias - weight @ mean).to(model.classifier.bias.dtype)
+    return True

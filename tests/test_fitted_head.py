@@ -1,0 +1,66 @@
+"""A head that is fitted to the first labels, before anything is fine-tuned."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from sec_rl.training import fitted_head
+from sec_rl.training.fitted_head import fit_head
+
+HIDDEN, ROWS = 16, 120
+
+
+class Model:
+    """Stands for an encoder whose pooled vectors are given."""
+
+    def __init__(self, classes: int) -> None:
+        torch.manual_seed(0)
+        self.classifier = torch.nn.Linear(HIDDEN, classes)
+
+
+def fit(monkeypatch: pytest.MonkeyPatch, labels: np.ndarray, classes: int, pooled: np.ndarray) -> tuple[Model, bool]:
+    model: Any = Model(classes)
+    monkeypatch.setattr(fitted_head, "predict", lambda *_, **__: (None, pooled))
+    return model, fit_head(model, None, labels, "fp32")  # type: ignore[arg-type]
+
+
+def vectors(labels: np.ndarray, seed: int = 0) -> np.ndarray:
+    """Return pooled vectors around a centre per class, with an offset and a scale that a probe has to undo."""
+    generator = np.random.default_rng(seed)
+    centres = np.random.default_rng(9).normal(size=(10, HIDDEN))
+    spread = 0.3 * generator.normal(size=(len(labels), HIDDEN))
+    return np.asarray(5.0 + 0.1 * (centres[labels] + spread), np.float32)
+
+
+@pytest.mark.parametrize("classes", [2, 5])
+def test_the_fitted_head_knows_rows_that_it_has_not_seen(monkeypatch: pytest.MonkeyPatch, classes: int) -> None:
+    labels = np.arange(ROWS) % classes
+    model, fitted = fit(monkeypatch, labels, classes, vectors(labels))
+    assert fitted
+    with torch.no_grad():
+        predicted = model.classifier(torch.from_numpy(vectors(labels, seed=1))).argmax(dim=1).numpy()
+    assert (predicted == labels).mean() > 0.95
+
+
+def test_a_class_without_rows_keeps_its_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    labels = np.arange(ROWS) % 3
+    labels[labels == 1] = 3
+    model, _ = fit(monkeypatch, labels, 5, vectors(labels))
+    drawn = Model(5).classifier
+    kept = [torch.equal(model.classifier.weight[k], drawn.weight[k]) for k in range(5)]
+    assert kept == [False, True, False, False, True]
+
+
+@pytest.mark.parametrize("fault", ["one class", "no number"])
+def test_what_cannot_be_fitted_is_left_as_it_was(monkeypatch: pytest.MonkeyPatch, fault: str) -> None:
+    labels = np.zeros(ROWS, np.int64) if fault == "one class" else np.arange(ROWS) % 2
+    pooled = vectors(labels)
+    if fault == "no number":
+        pooled[3, 4] = np.nan
+    model, fitted = fit(monkeypatch, labels, 2, pooled)
+    assert not fitted
+    assert torch.equal(model.classifier.weight, Model(2).classifier.weight)
