@@ -274,15 +274,29 @@ def _scheduled(options: Options, cell: Cell) -> dict[str, RunSpec]:
 def judge(rows: Sequence[dict[str, Any]]) -> list[Criterion]:
     """Return the policy's paired gain in utility over each other method, over tasks, seeds and preferences."""
     criteria = []
-    key = ("task", "seed", "preference")
-    mine = [row for row in rows if row["method"] == POLICY]
     for method in METHODS[1:]:
-        theirs = {tuple(row[name] for name in key): row for row in rows if row["method"] == method}
-        gains = [row["utility"] - theirs[tuple(row[name] for name in key)]["utility"] for row in mine]
-        spent = next(row["trainings"] for row in theirs.values())
+        spent = next(row["trainings"] for row in rows if row["method"] == method)
         name = f"policy minus {method} ({spent} training{'s' if spent > 1 else ''})"
-        criteria.append(Criterion(name, estimate(gains), "at least", 0.0))
+        criteria.append(Criterion(name, estimate(gains_over(rows, method)), "at least", 0.0))
     return criteria
+
+
+def gains_over(rows: Sequence[dict[str, Any]], method: str) -> list[float]:
+    """Return the policy's gain in utility over another method, paired by task, seed and preference."""
+    by_place: dict[str, dict[tuple[Any, ...], float]] = {POLICY: {}, method: {}}
+    for row in rows:
+        if row["method"] in by_place:
+            by_place[row["method"]][row["task"], row["seed"], row["preference"]] = row["utility"]
+    return [ours - by_place[method][place] for place, ours in by_place[POLICY].items()]
+
+
+def by_preference(rows: Sequence[dict[str, Any]]) -> str:
+    """Return the table of the policy's gains over each other method, a column per preference."""
+    lines = []
+    for method in METHODS[1:]:
+        own = [[row for row in rows if row["preference"] == name] for name in PREFERENCES]
+        lines.append([method, *(estimate(gains_over(each, method)).text(3) for each in own)])
+    return markdown_table(["utility of the policy minus that of", *PREFERENCES], lines)
 
 
 def summary(rows: Sequence[dict[str, Any]]) -> str:
@@ -346,7 +360,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     write_results(
         options,
         "Learned control in real training",
-        tables=[table],
+        tables=[table, by_preference(rows)],
         criteria=criteria,
         notes=[
             f"{options.passes or PASSES:,} example passes a run, {N_SEGMENTS} segments; policies ({STEPS:,} steps) "

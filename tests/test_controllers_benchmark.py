@@ -615,3 +615,15 @@ def test_levers_start_where_they_are_by_default() -> None:
     settings = lever_settings(wider)
     # No augmentation, however strong it would be.
     np.testing.assert_allclose(settings[:, 1:], np.tile([0.0, 0.0, 0.2, 0.0], (8, 1)), atol=1e-6)
+
+
+def test_gains_are_paired_by_task_seed_and_preference() -> None:
+    places = [("sst2", 0, "balanced"), ("sst2", 1, "balanced"), ("sst2", 0, "few labels")]
+
+    def row(method: str, place: int, utility: float) -> dict[str, Any]:
+        task, seed, preference = places[place]
+        return {"method": method, "task": task, "seed": seed, "preference": preference, "utility": utility}
+
+    policy = [row("policy", place, 1.0 + place) for place in range(3)]
+    others = [row("cubic", place, 0.5 * place) for place in (2, 0, 1)]
+    assert controllers_real.gains_over([*others, *policy], "cubic") == [1.0, 1.5, 2.0]
