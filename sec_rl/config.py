@@ -18,14 +18,15 @@ class TransferConfig(BaseModel):
         warm_start: encoder to start from instead of `encoder`, such as the model folder of a dense run; its head
             stays where the classes are the same.
         layer_decay: learning rate of a layer over that of the layer above it, in (0, 1].
-        head: `drawn` at random (or as `warm_start` left it), or `fitted` to the first labels before fine-tuning.
+        head: `fitted` to the first labels before fine-tuning, or `drawn` at random; an encoder that brings a head of
+            the same classes keeps it either way.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     warm_start: str | None = None
     layer_decay: float = Field(default=1.0, gt=0.0, le=1.0)
-    head: Literal["drawn", "fitted"] = "drawn"
+    head: Literal["fitted", "drawn"] = "fitted"
 
 
 class PruningConfig(BaseModel):

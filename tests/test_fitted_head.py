@@ -64,3 +64,25 @@ def test_what_cannot_be_fitted_is_left_as_it_was(monkeypatch: pytest.MonkeyPatch
     model, fitted = fit(monkeypatch, labels, 2, pooled)
     assert not fitted
     assert torch.equal(model.classifier.weight, Model(2).classifier.weight)
+
+
+def test_of_many_rows_a_part_that_holds_every_class_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Sorted by class, as files are at times.
+    labels = np.repeat(np.arange(5), fitted_head.MOST_ROWS)
+    pooled, read = vectors(labels), []
+
+    class Rows:
+        def take(self, indices: np.ndarray) -> np.ndarray:
+            return indices
+
+    def predict(_model: Any, rows: np.ndarray, *_: Any, **__: Any) -> tuple[None, np.ndarray]:
+        read.append(len(rows))
+        return None, pooled[rows]
+
+    monkeypatch.setattr(fitted_head, "predict", predict)
+    model: Any = Model(5)
+    assert fit_head(model, Rows(), labels, "fp32")  # type: ignore[arg-type]
+    assert read == [fitted_head.MOST_ROWS]
+    with torch.no_grad():
+        predicted = model.classifier(torch.from_numpy(vectors(labels, seed=1))).argmax(dim=1).numpy()
+    assert (predicted == labels).mean() > 0.95

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
+import torch
 
 from benchmarks.faults.runs import small_run
 from sec_rl.agents.measure import measure
@@ -128,13 +129,23 @@ def test_same_seed_same_run(task: Task) -> None:
 
 
 def test_taking_the_first_segment_back_keeps_the_fitted_head(task: Task) -> None:
-    session = opened(task, transfer=TransferConfig(head="fitted"))
+    session = opened(task)
     drawn = session.model.classifier.weight.detach().clone()
     session.advance(Ratios(0.5, 0.0), Levers())
     session.rollback()
     # Not the head that was drawn, and one that tells spam before anything was trained.
     assert (session.model.classifier.weight - drawn).abs().max() > 0.01
     assert session.score(task.validation).accuracy > 0.9
+
+
+@pytest.mark.parametrize("head", ["read", "drawn"])
+def test_a_head_that_was_read_or_is_to_be_drawn_is_not_fitted(task: Task, head: Literal["read", "drawn"]) -> None:
+    session = opened(task, transfer=TransferConfig(head="drawn" if head == "drawn" else "fitted"))
+    session.model.has_drawn_head = head == "drawn"
+    first = session.model.classifier.weight.detach().clone()
+    session.advance(Ratios(0.5, 0.0), Levers())
+    session.rollback()
+    assert torch.equal(session.model.classifier.weight, first)
 
 
 def test_no_segment_after_the_last(task: Task) -> None:

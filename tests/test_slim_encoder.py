@@ -239,7 +239,9 @@ def test_head_stays_where_the_classes_are_the_same(tmp_path: Path, model_type: s
     PreTrainedTokenizerFast(tokenizer_object=backend, pad_token="[PAD]", unk_token="[UNK]").save_pretrained(folder)
     same, _ = load_dense(str(folder), ("no", "yes"), seed=1)
     assert all(torch.equal(weight, same.state_dict()[name]) for name, weight in model.state_dict().items())
+    assert not same.has_drawn_head
     other, _ = load_dense(str(folder), ("yes", "no"), seed=1)
+    assert other.has_drawn_head
     assert not torch.equal(other.classifier.weight, model.classifier.weight)
     assert torch.equal(other.encoder.embeddings.word.weight, model.encoder.embeddings.word.weight)
 

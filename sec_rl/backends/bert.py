@@ -169,7 +169,7 @@ class BertSession(EncoderSession):
         started = time.perf_counter()
         in_use = self._begin_segment(config.batch_size, config.selection, ratios.data)
         self.examples.labelled.use(in_use)
-        if self._segment == 0 and config.transfer.head == "fitted":
+        if self._segment == 0 and config.transfer.head == "fitted" and self.model.has_drawn_head:
             self._fit_head(in_use)
         pseudo = self._pseudo_labels(levers)
         before, was_dense = self.model, self._dense

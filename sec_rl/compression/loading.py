@@ -98,6 +98,7 @@ def slim_from_stock(
     model = SlimEncoderForSequenceClassification(config)
     torch.random.set_rng_state(generator_state)
     missing = model.load_state_dict(adapter.read_weights(stock.state_dict()), strict=False)
+    model.has_drawn_head = "classifier.weight" in missing.missing_keys
     wrong = [n for n in missing.missing_keys if not n.startswith(("classifier", "pooler"))]
     if wrong or missing.unexpected_keys:
         raise InputError(f"Encoder {source!r} lacks weights: {', '.join((wrong + missing.unexpected_keys)[:5])}.")

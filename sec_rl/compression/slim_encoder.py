@@ -184,7 +184,11 @@ class SlimEncoder(nn.Module):
 
 
 class SlimEncoderForSequenceClassification(PreTrainedModel):  # type: ignore[misc]
-    """The slim encoder with a pooler on the first token and a linear classifier."""
+    """The slim encoder with a pooler on the first token and a linear classifier.
+
+    Attributes:
+        has_drawn_head: the classifier was drawn at random, not read.
+    """
 
     config_class = SlimEncoderConfig
     base_model_prefix = "encoder"
@@ -194,6 +198,7 @@ class SlimEncoderForSequenceClassification(PreTrainedModel):  # type: ignore[mis
         self.encoder = SlimEncoder(config)
         self.pooler = nn.Linear(config.hidden_size, config.hidden_size)
         self.classifier = nn.Linear(config.hidden_size, config.num_labels)
+        self.has_drawn_head = True
         self.post_init()
 
     def encode(

@@ -20,6 +20,8 @@ from sec_rl.training.trainer import predict
 # hundred rows, and teaches the encoder nothing.
 _INVERSE_PENALTY = 0.01
 _ITERATIONS = 200
+# A start needs no more, and reading a pool of many thousands would cost what a segment of training does.
+MOST_ROWS = 2048
 # A coordinate of the pooled vector that hardly moves is no evidence.
 _LEAST_SPREAD = 1e-3
 
@@ -38,13 +40,17 @@ def fit_head(
 
     Args:
         model: its classifier changes, in place.
-        rows: (n,) token rows; `labels`: (n,) their classes.
+        rows: (n,) token rows; of more than `MOST_ROWS`, as many at even distances are read.
+        labels: (n,) their classes.
         precision: number format of the forward passes.
         replicas: processes that share them.
 
     Returns:
         whether it was fitted; it is not where all labels are the same or a vector holds no finite number.
     """
+    if len(labels) > MOST_ROWS:
+        read = np.linspace(0, len(labels) - 1, MOST_ROWS).round().astype(np.int64)
+        rows, labels = rows.take(read), labels[read]
     _, pooled = predict(model, rows, precision, replicas=replicas)
     if len(np.unique(labels)) < 2 or not np.isfinite(pooled).all():
         return False
