@@ -169,8 +169,6 @@ class BertSession(EncoderSession):
         started = time.perf_counter()
         in_use = self._begin_segment(config.batch_size, config.selection, ratios.data)
         self.examples.labelled.use(in_use)
-        if self._segment == 0 and config.transfer.head == "fitted" and self.model.has_drawn_head:
-            self._fit_head(in_use)
         pseudo = self._pseudo_labels(levers)
         before, was_dense = self.model, self._dense
         self._compress(ratios, levers)
@@ -209,13 +207,13 @@ class BertSession(EncoderSession):
             self._scores = self._score()
         return self._metrics()
 
-    def _fit_head(self, in_use: NDArray[np.int64]) -> None:
+    def _prepare(self, in_use: NDArray[np.int64]) -> None:
+        """Fit the head, unless it was read or is to stay as it was drawn."""
+        if self.config.transfer.head == "drawn" or not self.model.has_drawn_head:
+            return
         labels = self.pool.labels_of(in_use)
         if not fit_head(self.model, self.rows.take(in_use), labels, self.precision, self.replicas):
             self.notes.append("The head could not be fitted to the first labels and stays as it was drawn.")
-        # Who takes the first segment back starts from this head, too.
-        assert self._before is not None  # set where the segment began
-        self._before = replace(self._before, pruning=self.pruning.state(self.model))
 
     @property
     def _dense(self) -> bool:

@@ -103,10 +103,9 @@ class EncoderSession:
         self.model.train()
 
     def _begin_segment(self, least: int, selection: str, data_ratio: float) -> NDArray[np.int64]:
-        """Remember where the run is, and return the rows that a data ratio stands for; see `rows_in_use`."""
+        """Return the rows that a data ratio stands for, see `rows_in_use`, and remember where the run is."""
         if self._segment >= self.n_segments:
             raise InputError(f"The run has {self.n_segments} segments; all are done.")
-        self._before = _Before(self.pruning.state(self.model), self._scores, self._data_ratio)
         in_use = rows_in_use(
             self.model,
             self.pool,
@@ -119,8 +118,14 @@ class EncoderSession:
             generator=self.generator,
             replicas=self.replicas,
         )
+        if self._segment == 0:
+            self._prepare(in_use)
+        self._before = _Before(self.pruning.state(self.model), self._scores, self._data_ratio)
         self._data_ratio = len(in_use) / len(self.pool)
         return in_use
+
+    def _prepare(self, in_use: NDArray[np.int64]) -> None:
+        """Ready the model for the first rows; whoever takes the first segment back keeps what was done."""
 
     def _compress(self, ratios: Ratios, levers: Levers) -> None:
         """Realise the compression ratio, and count the segment."""
