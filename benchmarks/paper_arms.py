@@ -19,8 +19,10 @@ _ASKED = {
 }
 # Half of the labels are a condition, and nothing is gained by buying fewer.
 _LABELS = {"data-ratio": "0.5", "preference.label-weight": "0"}
-_DENSE = {"schedule": "dense", "compression-ratio": "0", "pruning.vocabulary": "full"}
-_HALF = {"schedule": "cubic", "compression-ratio": "0.5", "pruning.vocabulary": "full"}
+# A head that starts from a linear probe is a technique of transfer; plain fine-tuning draws it.
+_PLAIN = {"pruning.vocabulary": "full", "transfer.head": "drawn"}
+_DENSE = {"schedule": "dense", "compression-ratio": "0", **_PLAIN}
+_HALF = {"schedule": "cubic", "compression-ratio": "0.5", **_PLAIN}
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,10 @@ BASELINE, SEC, SEQUENTIAL = "baseline", "sec", "sequential"
 ARMS: Mapping[str, Arm] = {
     BASELINE: Arm("dense fine-tuning on all labels", _DENSE),
     "augmentation": Arm("edited copies in 30 % of a batch (EDA)", _DENSE | {"levers.augmentation-share": "0.3"}),
-    "transfer": Arm("rates fall by 0.9 per layer from the top", _DENSE | {"transfer.layer-decay": "0.9"}),
+    "transfer": Arm(
+        "the head from a linear probe, rates that fall by 0.9 per layer from the top",
+        _DENSE | {"transfer.head": "fitted", "transfer.layer-decay": "0.9"},
+    ),
     "active": Arm("half of the labels, by margin", _DENSE | {"data-ratio": "0.5", "selection": "margin"}),
     "semi-supervised": Arm(
         "half of the labels, at random; pseudo-labels in 30 % of a batch",
