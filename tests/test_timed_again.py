@@ -45,7 +45,8 @@ def test_the_goal_follows_a_machine_whose_speed_changes(tmp_path: Path, monkeypa
     # What the target stood for until then: some hundredths beyond what int8 gives anyway.
     again, last = (round(share * config.n_segments) for share in TIMED_AGAIN_AT)
     assert 0.0 < asked[1]["ratio"] < 0.2
-    assert max(removed[: again + 1]) < 0.2
+    # One structure of so small an encoder at most, 0.224; without a target the schedule would be at 0.29.
+    assert max(removed[: again + 1]) < 0.25
     # By then half as fast as it seemed; what is too much by the last clock comes back.
     assert asked[2]["ratio"] > asked[1]["ratio"]
     assert removed[-1] < removed[last]
