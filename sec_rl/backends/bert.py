@@ -167,8 +167,7 @@ class BertSession(EncoderSession):
         """
         config = self.config
         started = time.perf_counter()
-        in_use = self._begin_segment(config.batch_size, config.selection, ratios.data)
-        self.examples.labelled.use(in_use)
+        self.examples.labelled.use(self._begin_segment(config.batch_size, config.selection, ratios.data))
         pseudo = self._pseudo_labels(levers)
         before, was_dense = self.model, self._dense
         self._compress(ratios, levers)
