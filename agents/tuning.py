@@ -18,6 +18,8 @@ DATA_RATIOS = (0.15, 0.3, 0.6, 1.0)
 COMPRESSION_RATIOS = (0.25, 0.5, 0.75, 0.9)
 # Start and end of pruning: early, as usual, late.
 PRUNING = ((0.1, 0.5), (0.3, 0.7), (0.5, 0.85))
+# What else episodes differ in counts where accuracy weighs nothing; drawn preferences weigh it this much at least.
+_LEAST_ACCURACY_WEIGHT = 0.25
 
 
 @dataclass
@@ -64,7 +66,7 @@ class Tuned:
     tried: int
 
 
-def tune_fixed(open_lanes: OpenLanes, *, episodes: int = 1024, seed: int = 0) -> Tuned:
+def tune_fixed(open_lanes: OpenLanes, *, episodes: int = 4096, seed: int = 0) -> Tuned:
     """Return the best schedules of the grid, with targets read and not read.
 
     Args:
@@ -78,23 +80,27 @@ def tune_fixed(open_lanes: OpenLanes, *, episodes: int = 1024, seed: int = 0) ->
     returns = np.stack([each.returns for each in played])
     best = int(returns.mean(axis=1).argmax())
     reading = [index for index, each in enumerate(grid) if each.follows_targets]
-    terms = _terms(played[0].observations[0], returns[reading] - returns[best])
+    terms = mean_terms(played[0].observations[0], returns[reading] - returns[best])
     preferred = PreferredSchedule(tuple(grid[index] for index in reading), terms)
     return Tuned(grid[best], float(returns[best].mean()), preferred, len(grid))
 
 
-def _terms(observations: NDArray[np.float32], ahead: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return `PreferredSchedule.terms` by least squares.
+def mean_terms(observations: NDArray[np.float32], ahead: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return `PreferredSchedule.terms` by weighted least squares.
+
+    Episodes differ most in how much accuracy a schedule costs their task, and that counts as much as accuracy weighs.
+    So each is divided by this weight: the few that weigh it most would hide what labels are worth.
 
     Args:
-        observations: (episodes, 24).
+        observations: (episodes, 24), the first of each.
         ahead: (schedules, episodes) what each schedule's return is ahead of the other's.
     """
     kinds, features = target_kinds(observations), _features(observations)
+    even = 1.0 / np.maximum(features[:, :1], _LEAST_ACCURACY_WEIGHT)
     terms = np.zeros((N_TARGET_KINDS, len(ahead), features.shape[1]))
     for kind in np.unique(kinds):
         mine = kinds == kind
-        fitted, *_ = np.linalg.lstsq(features[mine], ahead[:, mine].T, rcond=None)
+        fitted, *_ = np.linalg.lstsq((even * features)[mine], even[mine] * ahead[:, mine].T, rcond=None)
         terms[kind] = fitted.T
     return terms
 

@@ -83,7 +83,7 @@ def prepare(
     tuned: Tuned | None = None
     if not (folder / _PREFERRED).is_file():
         say(f"tuning a schedule per preference without {family} ...")
-        tuned = tune_fixed(lanes, episodes=64 if options.quick else 2048)
+        tuned = tune_fixed(lanes, episodes=64) if options.quick else tune_fixed(lanes)
         save_preferred(tuned.preferred, folder / _PREFERRED)
     if not (folder / "policy" / "policy.json").is_file():
         say(f"learning a policy without {family} ...")

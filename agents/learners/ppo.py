@@ -53,7 +53,7 @@ class PpoSettings:
     target_kl: float = 0.05
     log_std: float = -1.0
     entropy: float = 0.0
-    anchor: float = 0.002
+    anchor: float = 0.02
     warm_up: int = 1000
 
 
