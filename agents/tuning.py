@@ -76,13 +76,17 @@ def tune_fixed(open_lanes: OpenLanes, *, episodes: int = 4096, seed: int = 0) ->
     """
     settings = itertools.product(DATA_RATIOS, COMPRESSION_RATIOS, PRUNING, (True, False))
     grid = [TargetSchedule(data, ratio, *window, follows) for data, ratio, window, follows in settings]
-    # Copied: a view would keep every step of all episodes, 0.7 GB.
-    played = (play_episodes(open_lanes, each, episodes=episodes, seed=seed) for each in grid)
-    openings, scores = zip(*((each.observations[0].copy(), each.returns) for each in played), strict=True)
+    scores = []
+    for each in grid:
+        # One at a time: every step of the episodes of all schedules would fill 0.7 GB.
+        played = play_episodes(open_lanes, each, episodes=episodes, seed=seed)
+        scores.append(played.returns)
     returns = np.stack(scores)
+    # How episodes open is the same for all schedules.
+    opening = played.observations[0]
     best = int(returns.mean(axis=1).argmax())
     reading = [index for index, each in enumerate(grid) if each.follows_targets]
-    terms = mean_terms(openings[0], returns[reading] - returns[best])
+    terms = mean_terms(opening, returns[reading] - returns[best])
     preferred = PreferredSchedule(tuple(grid[index] for index in reading), terms)
     return Tuned(grid[best], float(returns[best].mean()), preferred, len(grid))
 

@@ -17,6 +17,7 @@ from sec_rl.agents import run as running
 from sec_rl.agents.targets_report import SPEEDUP_MARGIN
 from sec_rl.agents.timed_again import TIMED_AGAIN_AT
 from sec_rl.backends.bert import BertSession
+from sec_rl.config import TransferConfig
 from sec_rl.measurement.latency import LatencySettings, LatencyStats, LatencyTarget, summarise
 from sec_rl.measurement.ratio import SAME_QUIET, QuietTimes
 from sec_rl.tasks import load_task
@@ -34,7 +35,12 @@ def test_the_goal_follows_a_machine_whose_speed_changes(tmp_path: Path, monkeypa
 
     monkeypatch.setattr(running, "scale_latency", clock)
     config = small_run(tmp_path, seed=0).model_copy(
-        update={"preference": Preference(target_speedup=4.0), "latency_rounds": 3}
+        # With a fitted head a larger structure of so small an encoder goes first: 0.224, more than is allowed below.
+        update={
+            "preference": Preference(target_speedup=4.0),
+            "latency_rounds": 3,
+            "transfer": TransferConfig(head="drawn"),
+        }
     )
     result = running.run(config, tmp_path / "run")
     lines = [json.loads(line) for line in (tmp_path / "run" / "trajectory.jsonl").read_text().splitlines()]
@@ -45,8 +51,7 @@ def test_the_goal_follows_a_machine_whose_speed_changes(tmp_path: Path, monkeypa
     # What the target stood for until then: some hundredths beyond what int8 gives anyway.
     again, last = (round(share * config.n_segments) for share in TIMED_AGAIN_AT)
     assert 0.0 < asked[1]["ratio"] < 0.2
-    # One structure of so small an encoder at most, 0.224; without a target the schedule would be at 0.29.
-    assert max(removed[: again + 1]) < 0.25
+    assert max(removed[: again + 1]) < 0.2
     # By then half as fast as it seemed; what is too much by the last clock comes back.
     assert asked[2]["ratio"] > asked[1]["ratio"]
     assert removed[-1] < removed[last]
