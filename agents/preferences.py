@@ -20,7 +20,10 @@ from sec_rl.envs.batch import PreferenceBatch
 from sec_rl.values import Preference
 
 _DEFAULT = Preference()
-_SPREAD = np.log(4.0)
+_FACTOR = 4.0
+_SPREAD = np.log(_FACTOR)
+# Of the preferences that are drawn.
+LEAST_ACCURACY_WEIGHT = _DEFAULT.accuracy_weight / _FACTOR
 _WITH_TARGET = 0.4
 
 

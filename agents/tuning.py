@@ -12,14 +12,13 @@ from numpy.typing import NDArray
 from sec_rl.agents.baselines import TargetSchedule, follow, settings_of
 from sec_rl.agents.evaluate import play_episodes
 from sec_rl.agents.lanes import OneByOne, OpenLanes
+from sec_rl.agents.preferences import LEAST_ACCURACY_WEIGHT
 from sec_rl.envs.observation import N_TARGET_KINDS, preference_weights, target_kinds
 
 DATA_RATIOS = (0.15, 0.3, 0.6, 1.0)
 COMPRESSION_RATIOS = (0.25, 0.5, 0.75, 0.9)
 # Start and end of pruning: early, as usual, late.
 PRUNING = ((0.1, 0.5), (0.3, 0.7), (0.5, 0.85))
-# What else episodes differ in counts where accuracy weighs nothing; drawn preferences weigh it this much at least.
-_LEAST_ACCURACY_WEIGHT = 0.25
 
 
 @dataclass
@@ -102,7 +101,8 @@ def mean_terms(observations: NDArray[np.float32], ahead: NDArray[np.float64]) ->
         ahead: (schedules, episodes) what each schedule's return is ahead of the other's.
     """
     kinds, features = target_kinds(observations), _features(observations)
-    even = 1.0 / np.maximum(features[:, :1], _LEAST_ACCURACY_WEIGHT)
+    # Observations of episodes that were not drawn may weigh accuracy by nothing.
+    even = 1.0 / np.maximum(features[:, :1], LEAST_ACCURACY_WEIGHT)
     terms = np.zeros((N_TARGET_KINDS, len(ahead), features.shape[1]))
     for kind in np.unique(kinds):
         mine = kinds == kind
