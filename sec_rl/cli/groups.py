@@ -12,6 +12,7 @@ from sec_rl.config import RunConfig
 LEARNED = Group("A model", sort_key=1)
 POLICY = Group("A controller", sort_key=2)
 LOOK = Group("Look", sort_key=3)
+SHARE = Group("Share", sort_key=4)
 
 TASK = Group("Task", sort_key=1)
 CONTROL = Group("What drives the run", sort_key=2)
