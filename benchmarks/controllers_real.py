@@ -35,7 +35,6 @@ from benchmarks.writing import markdown_table, write_results
 from sec_rl.agents.baselines import TargetSchedule
 from sec_rl.agents.evaluate import evaluate
 from sec_rl.agents.learn import open_lanes_of
-from sec_rl.agents.policy import load_policy
 from sec_rl.agents.preferences import fixed_preference
 from sec_rl.agents.shipped import shipped_traces
 from sec_rl.agents.simulated_lanes import SimulatorVecEnv
@@ -70,7 +69,6 @@ class Cell:
         task: name of the task.
         seed: of the runs and of the searches.
         policy: folder of the policy.
-        version: tells policies apart that were learned into the same folder.
         fixed: data and compression ratio of the best fixed schedule.
         preferred: those of the best one for each of `PREFERENCES`, in its order.
     """
@@ -78,7 +76,6 @@ class Cell:
     task: str
     seed: int
     policy: Path
-    version: str
     fixed: tuple[float, float]
     preferred: tuple[tuple[float, float], ...]
 
@@ -225,7 +222,7 @@ def rows_of(
         (cell, name): spec(
             options,
             cell,
-            f"policy-{cell.version}-{name}",
+            f"policy-{name}",
             {"schedule": "policy", "policy": str(cell.policy), **preferred(preference)},
         )
         for cell, (name, preference) in itertools.product(cells, PREFERENCES.items())
@@ -334,10 +331,9 @@ def learned_cells(options: Options) -> list[Cell]:
     for task in options.tasks:
         prepared = prepare(task, shipped_traces(), options, say, steps=STEPS)
         policy = prepared.folder / "policy"
-        version = load_policy(policy).network.fingerprint()[:8]
         simulator = load_simulator(prepared.folder / "simulator")
         preferred_ones = tuple(best_cubic(simulator, preference) for preference in PREFERENCES.values())
-        learned[task] = policy, version, best_cubic(simulator), preferred_ones
+        learned[task] = policy, best_cubic(simulator), preferred_ones
     return [Cell(task, seed, *made) for seed in options.seeds for task, made in learned.items()]
 
 

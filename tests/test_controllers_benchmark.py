@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from dataclasses import replace
 from functools import partial
@@ -13,51 +12,33 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from benchmarks import controllers_real, learned, recipes
-from benchmarks.ablations import Ablated, recipe_table, segment_table
+from benchmarks import controllers_real
 from benchmarks.controllers import read_options
 from benchmarks.controllers_report import Line, judge, lines_of, method_table, overtaken_after, preference_table
 from benchmarks.families import Family, play_family
-from benchmarks.learned import fingerprint
 from benchmarks.opponents import TPE, one_training
-from benchmarks.options import Options, parse_options
 from benchmarks.planning import train_greedily
 from benchmarks.played import play_worlds
 from benchmarks.population import copy_runs, explore, takeovers, train_population
-from benchmarks.prepared import Prepared, save_preferred
+from benchmarks.prepared import save_preferred
 from benchmarks.recipes import (
-    ABLATIONS,
     LEARNED,
     POLICY,
-    RULES,
-    Recipe,
-    RecipeController,
-    RecipeLanes,
-    few_episodes,
-    lanes_of,
-    unlearned,
 )
-from benchmarks.runs import RunSpec
 from benchmarks.search import SPACE, RandomSearch, TpeSearch, draw_settings, schedule_of, search
 from benchmarks.side_by_side import Worlds
 from benchmarks.spent import curve, front_points, hypervolume, hypervolumes, kept, overtakes, spend
 from benchmarks.stratified import improvement, interquartile, lower_end
 from benchmarks.worlds import ACCURACY, LABELS, MEASURED, N_OUTCOMES, PREFERENCES, UTILITY, Judge, World, open_judge
-from sec_rl.agents import train as training
 from sec_rl.agents.baselines import TargetSchedule
 from sec_rl.agents.evaluate import play
-from sec_rl.agents.network import HIDDEN, Network
-from sec_rl.agents.policy import Policy
 from sec_rl.agents.shipped import shipped_policy, shipped_simulator, shipped_traces
-from sec_rl.agents.simulated_lanes import SimulatorVecEnv
 from sec_rl.agents.traces import read_traces, without
-from sec_rl.agents.training_plan import TrainingPlan, real_plan
-from sec_rl.agents.tuning import COMPRESSION_RATIOS, DATA_RATIOS, PreferredSchedule, tune_fixed
+from sec_rl.agents.tuning import PreferredSchedule
 from sec_rl.backends.simulator.model import load_simulator
-from sec_rl.envs.action import lever_settings
 from sec_rl.envs.observation import OBSERVATION_NAMES
 from sec_rl.errors import InputError
-from sec_rl.values import Metrics, Preference
+from sec_rl.values import Preference
 from tests.made_up_traces import made_up_traces
 
 
@@ -212,69 +193,6 @@ def test_judges_know_the_family_they_judge() -> None:
         open_judge(table, "z", "own")
 
 
-def test_one_lever_rules_hold_the_other() -> None:
-    observations = np.zeros((2, len(OBSERVATION_NAMES)), np.float32)
-    observations[1, OBSERVATION_NAMES.index("progress")] = 0.75
-    actions = np.full((2, 2), 0.3, np.float32)
-    assert RULES["data only"](observations, actions)[:, 1].tolist() == [-1.0, -1.0]
-    assert RULES["compression only"](observations, actions)[:, 0].tolist() == [1.0, 1.0]
-    np.testing.assert_allclose(RULES["sequential"](observations, actions), [[0.3, -1.0], [0.0, 0.3]])
-    assert set(RULES) == {recipe.rule for recipe in LEARNED.values()}
-
-
-def random_policy() -> Network:
-    sizes = (len(OBSERVATION_NAMES), *HIDDEN, 2)
-    layers = list(zip(sizes[1:], sizes[:-1], strict=True))
-    zeros = tuple(np.zeros(shape, np.float32) for shape in layers)
-    like = Network(
-        np.zeros(sizes[0], np.float32), np.ones(sizes[0], np.float32), zeros, tuple(z[:, 0] for z in zeros)
-    )
-    made = unlearned(like, 0)
-    # Loud enough to be seen in an action.
-    return replace(made, weights=(*made.weights[:-1], made.weights[-1] * 100.0))
-
-
-def test_hidden_entries_decide_nothing_and_lanes_do_as_controllers_do(world: World) -> None:
-    policy = Policy(random_policy())
-    recipe = replace(ABLATIONS["without the preference"], rule="data only")
-    observations = np.random.default_rng(0).uniform(0.0, 1.0, (4, len(OBSERVATION_NAMES))).astype(np.float32)
-    changed = observations.copy()
-    changed[:, OBSERVATION_NAMES.index("label_weight")] = 0.9
-    blind = RecipeController(policy, recipe)
-    np.testing.assert_array_equal(blind.act(observations), blind.act(changed))
-    assert (RecipeController(policy, Recipe()).act(observations) != policy.act(changed)).any()
-    # What is learned in a recipe's lanes is what is judged in the plain ones.
-    inside = play(RecipeLanes(world.lanes(0), recipe), policy, 0)
-    outside = play(world.lanes(0), blind, 0)
-    np.testing.assert_allclose(inside.returns, outside.returns, atol=1e-6)
-
-
-def test_recipe_lanes_go_on_from_a_state() -> None:
-    simulator = load_simulator(shipped_simulator())
-    env = lanes_of(simulator, Recipe("sequential", randomised=False))(8, 0)
-    assert isinstance(env, RecipeLanes)
-    env.reset()
-    actions = np.full((8, 2), 0.4, np.float32)
-    env.step(actions)
-    state = env.state_dict()
-    first = [env.step(actions) for _ in range(12)]
-    env.load_state_dict(state)
-    again = [env.step(actions) for _ in range(12)]
-    for mine, other in zip(first, again, strict=True):
-        np.testing.assert_array_equal(mine[0], other[0])
-        np.testing.assert_array_equal(mine[1], other[1])
-    assert isinstance(lanes_of(simulator, Recipe())(8, 0), SimulatorVecEnv)
-
-
-def test_fewer_episodes_keep_a_dense_one_of_every_setting() -> None:
-    table = made_up_traces()
-    few = few_episodes(table, 12, seed=0)
-    assert few["episode"].nunique() == 12
-    assert set(few[few["controller"] == "dense"]["family"]) == set(table["family"])
-    with pytest.raises(InputError, match="5 settings"):
-        few_episodes(table, 4, seed=0)
-
-
 def test_a_population_takes_over_runs_and_explores_within_the_space(world: World, worlds: Worlds) -> None:
     generator = np.random.default_rng(0)
     pairs = takeovers(np.array([0.3, 0.1, 0.9, 0.5, 0.2]), generator)
@@ -383,120 +301,6 @@ def test_options_need_no_tasks_unless_something_is_trained(monkeypatch: pytest.M
         controllers_real.main([])
 
 
-def made_up_run(folder: Path, *, accuracy: float, bytes_: int, ms: float, labels: float = 1.0) -> None:
-    """Write what a finished run leaves; validation shows a point less than the test split."""
-    folder.mkdir(parents=True, exist_ok=True)
-    latency = {"batch32": {"p50": ms}}
-    dense = {"size_bytes": 100_000, "latency_ms": {"batch32": {"p50": 100.0}}}
-    result = {
-        "source": "measured",
-        "test_accuracy": accuracy,
-        "validation_accuracy": accuracy - 0.01,
-        "size_bytes": bytes_,
-        "latency_ms": latency,
-        "label_fraction": labels,
-        "example_passes": 1000,
-        "train_seconds": 10.0,
-        "dense": dense,
-    }
-    (folder / "result.json").write_text(json.dumps(result))
-    last = Metrics("measured", 12, 12, 2, 1.0, 0.5, 0.8, 0.8, 0.5, 100, labels, 1000, 1.0, 0.2, 0.5, 10.0)
-    (folder / "trajectory.jsonl").write_text(json.dumps({"metrics": last.to_dict()}) + "\n")
-
-
-def real_options(tmp_path: Path) -> Options:
-    (tmp_path / "mrpc").mkdir()
-    words = ["--tasks-root", str(tmp_path), "--tasks", "mrpc", "--out", str(tmp_path / "out"), "--seeds", "0"]
-    return parse_options("controllers", "", tasks=(), arguments=words)
-
-
-def real_cells(tmp_path: Path) -> list[controllers_real.Cell]:
-    return [
-        controllers_real.Cell("mrpc", seed, tmp_path / "policy", "1a", (0.6, 0.25), ((1.0, 0.25), (0.3, 0.5)))
-        for seed in (0, 1)
-    ]
-
-
-def test_a_real_run_is_worth_what_was_measured(tmp_path: Path) -> None:
-    made_up_run(tmp_path / "dense", accuracy=0.9, bytes_=25_000, ms=40.0)
-    made_up_run(tmp_path / "small", accuracy=0.88, bytes_=12_500, ms=20.0, labels=0.5)
-    found = controllers_real.scored(tmp_path / "small", tmp_path / "dense", Preference())
-    # Two points lost, an eighth of the fp32 bytes, half of dense int8's latency, half of the labels.
-    assert found["utility"] == pytest.approx(-0.02 + 0.03 + 0.01 + 0.01)
-    assert found["measured"] == pytest.approx(found["utility"])
-    assert found["latency_ratio"] == pytest.approx(0.5)
-
-
-def test_real_methods_pay_for_every_training_and_a_search_goes_on_where_it_was(tmp_path: Path) -> None:
-    pytest.importorskip("optuna")
-    options = real_options(tmp_path)
-    asked: list[RunSpec] = []
-
-    def train(specs: Any) -> dict[str, Path]:
-        asked.extend(specs)
-        for each in specs:
-            # The less that is removed, the better the model; nothing else differs.
-            removed = float(each.options.get("compression-ratio", 0.3))
-            made_up_run(options.out / each.name, accuracy=0.9 - removed / 10, bytes_=25_000, ms=40.0)
-        return {each.name: options.out / each.name for each in specs}
-
-    cells = real_cells(tmp_path)
-    rows = controllers_real.rows_of(options, cells, train)
-    again = controllers_real.rows_of(options, cells, train)
-    assert rows == again
-    half = len(asked) // 2
-    # A search that is begun again proposes the same trainings, so that finished ones are found.
-    assert asked[:half] == asked[half:]
-    assert len({each.name for each in asked}) == half
-    names, kept = len(controllers_real.PREFERENCES), rows
-    assert half == len(cells) * (3 + 3 * names + names * controllers_real.TRAININGS)
-    rows = [row for row in kept if row["seed"] == 0]
-    # All searches are asked for their next training before any is asked for the one after it.
-    turns = [each.name.split("-")[-2] for each in asked[:half] if "/tpe-" in each.name]
-    assert turns == sorted(turns)
-    subset = next(each for each in asked if each.name == "real/mrpc/random-subset-few_labels-seed0")
-    assert (subset.options["selection"], subset.options["compression-ratio"]) == ("random", "0.5000")
-    by_method = {row["method"]: row for row in rows if row["preference"] == "balanced"}
-    assert by_method["tpe"]["trainings"] == controllers_real.TRAININGS
-    assert by_method["tpe"]["example_passes"] == 1000 * controllers_real.TRAININGS
-    assert by_method["policy"]["example_passes"] == 1000
-    # It keeps its best: at least what the cubic schedule gave, which it tried first.
-    assert by_method["tpe"]["utility"] >= by_method["cubic"]["utility"] - 1e-9
-    few = next(each for each in asked if each.name == "real/mrpc/policy-1a-few_labels-seed0")
-    assert few.options["preference.label-weight"] == "0.07"
-    assert few.options["policy"] == str(tmp_path / "policy")
-    criteria = {each.name: each for each in controllers_real.judge(kept)}
-    # 0.3 removed against 0.25 and 0.5.
-    assert not criteria["policy minus best fixed (1 training)"].passed
-    assert criteria["policy minus cubic (1 training)"].estimate.mean == pytest.approx(0.02)
-    own = next(each for each in asked if each.name == "real/mrpc/preferred-few_labels-seed0")
-    assert (own.options["data-ratio"], own.options["compression-ratio"]) == ("0.3000", "0.5000")
-    table = controllers_real.summary(rows).splitlines()
-    assert len(table) == 2 + names * len(controllers_real.METHODS)
-
-
-def test_the_best_schedule_is_that_of_the_preference() -> None:
-    simulator = load_simulator(shipped_simulator())
-    data, _ = controllers_real.best_cubic(simulator, Preference(label_weight=1.0), episodes=16)
-    assert data == min(DATA_RATIOS)
-    wish = Preference(accuracy_weight=9.0, size_weight=0.0, latency_weight=0.0, label_weight=0.0)
-    assert controllers_real.best_cubic(simulator, wish, episodes=16) == (1.0, min(COMPRESSION_RATIOS))
-    wish = Preference(size_weight=1.0, latency_weight=1.0, label_weight=0.0)
-    assert controllers_real.best_cubic(simulator, wish, episodes=16)[1] == max(COMPRESSION_RATIOS)
-
-
-def test_every_real_run_is_a_command(tmp_path: Path) -> None:
-    from sec_rl.cli import app
-
-    options = real_options(tmp_path)
-    for flags in (
-        controllers_real.cubic(0.6, 0.25),
-        {"schedule": "policy", **controllers_real.preferred(Preference(latency_weight=0.03))},
-    ):
-        words = controllers_real.spec(options, real_cells(tmp_path)[0], "x", flags).arguments(tmp_path / "run")
-        app.parse_args(words, exit_on_error=False, print_error=False)
-
-
 def test_nothing_of_the_left_out_family_is_learned_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The calibration, the policy and the schedules get a table without the family; the judge gets nothing else."""
     from benchmarks import families as module
@@ -536,94 +340,3 @@ def test_a_folder_that_knows_the_family_is_refused(tmp_path: Path) -> None:
     options = read_options(["--quick", "--tasks", "movie-reviews", "--out", str(tmp_path)])
     with pytest.raises(InputError, match=r"The simulator in .* was made with episodes of 'movie-reviews'"):
         play_family("movie-reviews", options, lambda _: None)
-
-
-@pytest.mark.parametrize(
-    "name",
-    ["SAC", "DQN on a grid", "with levers", "cross-entropy", "without cloning", "without domain randomisation"],
-)
-def test_ablations_learn_what_they_say(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recipes, "TrainingPlan", partial(TrainingPlan, lanes=64, evaluate_every=64, episodes=8))
-    monkeypatch.setattr(training, "tune_fixed", partial(tune_fixed, episodes=4))
-    monkeypatch.setattr(training, "_FINAL_EPISODES", 8)
-    monkeypatch.setattr(training, "_SHOWN_EPISODES", 64)
-    simulator, like = load_simulator(shipped_simulator()), Policy(random_policy())
-    recipe = ABLATIONS[name]
-    found = recipes.learn_recipe(recipe, simulator, tmp_path / "p", like, steps=64, seed=0)
-    policy: Any = found.policy
-    assert policy.provenance["algorithm"] == recipe.algorithm
-    assert policy.provenance["recipe"]["cloned"] == recipe.cloned
-    assert policy.network.squash == {"SAC": "tanh", "DQN on a grid": "grid"}.get(name, "clip")
-    assert policy.network.sizes[-1] == {"DQN on a grid": 25, "with levers": 6}.get(name, 2)
-    observations = np.random.default_rng(0).uniform(0.0, 1.0, (64, len(OBSERVATION_NAMES))).astype(np.float32)
-    # A clone of a schedule acts; random weights hardly do yet.
-    assert (np.abs(found.act(observations)[:, :2]).mean() > 0.2) == recipe.cloned
-    again = recipes.learn_recipe(recipe, simulator, tmp_path / "p", like, steps=64, seed=0)
-    np.testing.assert_array_equal(again.act(observations), found.act(observations))
-
-
-@pytest.mark.parametrize("kin", [True, False])
-def test_without_kinship_any_familys_law_answers(kin: bool) -> None:
-    simulator = load_simulator(shipped_simulator())
-    lanes: Any = recipes.lanes_of(simulator, replace(ABLATIONS["own laws for any task"], kin=kin))(512, 0)
-    lanes.reset()
-    state = lanes.state_dict()["lanes"]
-    answering = simulator.ensemble.family[state["_members"]]
-    own = answering >= 0.0
-    assert abs(own.mean() - (simulator.ensemble.family >= 0.0).mean()) < 0.1
-    assert (answering[own] == state["task.family"][own]).all() == kin
-    assert set(answering) == set(simulator.ensemble.family)
-
-
-def test_tables_of_ablations_count_from_the_policy() -> None:
-    generator = np.random.default_rng(0)
-    families = []
-    for name in ("x", "y"):
-        whole = generator.normal(0.0, 0.1, (6, len(PREFERENCES), N_OUTCOMES))
-        recipes = {POLICY: whole, "without slopes": whole - 0.01}
-        families.append(Ablated(name, recipes, {6: {POLICY: whole, "best per preference": whole - 0.02}}))
-    policy, ablated = recipe_table(families).splitlines()[2:]
-    assert policy.endswith("|  |  |")
-    assert ablated.count("-0.0100 [-0.0100, -0.0100]") == 2
-    assert "0.0200 [0.0200, 0.0200]" in segment_table(families)
-
-
-def test_finetuning_goes_on_in_runs_of_the_family(
-    judged: Judge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-
-    def plan(algorithm: str, steps: int, seed: int) -> TrainingPlan:
-        return replace(real_plan(algorithm, steps, seed), lanes=64, episodes=8)
-
-    monkeypatch.setattr(learned, "real_plan", plan)
-    monkeypatch.setattr(learned, "tune_fixed", partial(tune_fixed, episodes=4))
-    monkeypatch.setattr(training, "_FINAL_EPISODES", 8)
-    shutil.copytree(shipped_policy(), tmp_path / "policy")
-    prepared = Prepared(tmp_path, "minilm-l6", {})
-    options = read_options(["--quick"])
-    learners = learned.Learners(load_simulator(shipped_simulator()), prepared, tmp_path / "judged", options, print)
-    found: Any = learners.finetuned(judged.simulator).policy
-    assert found.network.fingerprint() != learners.base.network.fingerprint()
-    assert fingerprint(learners.finetuned(judged.simulator)) == found.network.fingerprint()
-
-
-def test_levers_start_where_they_are_by_default() -> None:
-    network = random_policy()
-    observations = np.random.default_rng(0).uniform(0.0, 1.0, (8, len(OBSERVATION_NAMES))).astype(np.float32)
-    wider = recipes.with_levers(network)(observations)
-    np.testing.assert_array_equal(wider[:, :2], network(observations))
-    settings = lever_settings(wider)
-    # No augmentation, however strong it would be.
-    np.testing.assert_allclose(settings[:, 1:], np.tile([0.0, 0.0, 0.2, 0.0], (8, 1)), atol=1e-6)
-
-
-def test_gains_are_paired_by_task_seed_and_preference() -> None:
-    places = [("sst2", 0, "balanced"), ("sst2", 1, "balanced"), ("sst2", 0, "few labels")]
-
-    def row(method: str, place: int, utility: float) -> dict[str, Any]:
-        task, seed, preference = places[place]
-        return {"method": method, "task": task, "seed": seed, "preference": preference, "utility": utility}
-
-    policy = [row("policy", place, 1.0 + place) for place in range(3)]
-    others = [row("cubic", place, 0.5 * place) for place in (2, 0, 1)]
-    assert controllers_real.gains_over([*others, *policy], "cubic") == [1.0, 1.5, 2.0]
