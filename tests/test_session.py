@@ -139,9 +139,18 @@ def test_taking_the_first_segment_back_keeps_the_fitted_head(task: Task) -> None
 
 
 @pytest.mark.parametrize("head", ["read", "drawn"])
-def test_a_head_that_was_read_or_is_to_be_drawn_is_not_fitted(task: Task, head: Literal["read", "drawn"]) -> None:
+def test_a_head_that_was_read_or_is_to_be_drawn_is_not_fitted(
+    task: Task, head: Literal["read", "drawn"], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load = bert.load_dense
+
+    def loaded(*arguments: Any) -> Any:
+        model, tokenizer = load(*arguments)
+        model.has_drawn_head = head == "drawn"
+        return model, tokenizer
+
+    monkeypatch.setattr(bert, "load_dense", loaded)
     session = opened(task, transfer=TransferConfig(head="drawn" if head == "drawn" else "fitted"))
-    session.model.has_drawn_head = head == "drawn"
     first = session.model.classifier.weight.detach().clone()
     session.advance(Ratios(0.5, 0.0), Levers())
     session.rollback()

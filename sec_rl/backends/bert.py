@@ -33,7 +33,7 @@ from sec_rl.tasks import LabelPool, Split, Task
 from sec_rl.training.batching import BatchStream, TokenRows, tokenize
 from sec_rl.training.divergence import Setbacks, TrainingDivergedError
 from sec_rl.training.examples import ExampleSource
-from sec_rl.training.fitted_head import fit_head
+from sec_rl.training.fitted_head import MOST_ROWS, fit_head
 from sec_rl.training.masked_language import MaskedLanguageModel, round_as_exported
 from sec_rl.training.memory import release_memory
 from sec_rl.training.optimizer import make_optimizer, set_rate
@@ -126,6 +126,7 @@ class BertSession(EncoderSession):
         model.config.pad_token_id = tokenizer.pad_token_id
         model.train()
         self.tokenizer, self.model, self._dense_config = tokenizer, model, model.config
+        self._fits_head = config.transfer.head == "fitted" and model.has_drawn_head
         self.pool = LabelPool(pool)
         self.rows = self._tokenize(pool)
         self.budget = budget_of(config, len(pool))
@@ -167,7 +168,9 @@ class BertSession(EncoderSession):
         """
         config = self.config
         started = time.perf_counter()
-        self.examples.labelled.use(self._begin_segment(config.batch_size, config.selection, ratios.data))
+        self.examples.labelled.use(
+            self._begin_segment(config.batch_size, config.selection, ratios.data, config.data_ratio)
+        )
         pseudo = self._pseudo_labels(levers)
         before, was_dense = self.model, self._dense
         self._compress(ratios, levers)
@@ -206,12 +209,22 @@ class BertSession(EncoderSession):
             self._scores = self._score()
         return self._metrics()
 
-    def _prepare(self, in_use: NDArray[np.int64]) -> None:
-        """Fit the head, unless it was read or is to stay as it was drawn."""
-        if self.config.transfer.head == "drawn" or not self.model.has_drawn_head:
+    def _meet(self, in_use: NDArray[np.int64], classes: NDArray[np.int64]) -> None:
+        """Fit the head's weights for these classes, unless it was read or is to stay as it was drawn."""
+        if not self._fits_head:
             return
-        labels = self.pool.labels_of(in_use)
-        if not fit_head(self.model, self.rows.take(in_use), labels, self.precision, self.replicas):
+        first = self._segment == 0
+        fitted = fit_head(
+            self.model,
+            self.rows.take(in_use),
+            self.pool.labels_of(in_use),
+            self.precision,
+            self.replicas,
+            classes=None if first else classes,
+            # Later ones must not cost more than the segment that they are for.
+            most_rows=MOST_ROWS if first else round(self.budget / self.config.n_segments / 2),
+        )
+        if first and not fitted:
             self.notes.append("The head could not be fitted to the first labels and stays as it was drawn.")
 
     @property

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from sec_rl.backends.pruning import PruningState
 from sec_rl.compression.sizes import ShapeSizes, artefact_bytes
 from sec_rl.compression.slim_encoder import SlimEncoderForSequenceClassification
+from sec_rl.data.least_rows import least_rows
 from sec_rl.errors import InputError
 from sec_rl.measurement.accuracy import Scores
 from sec_rl.tasks import LabelPool
@@ -102,10 +103,24 @@ class EncoderSession:
         self._take(self.pruning.resume(before.pruning))
         self.model.train()
 
-    def _begin_segment(self, least: int, selection: str, data_ratio: float) -> NDArray[np.int64]:
-        """Return the rows that a data ratio stands for, see `rows_in_use`, and remember where the run is."""
+    def _begin_segment(
+        self, batch_size: int, selection: str, data_ratio: float, limit: float = 1.0
+    ) -> NDArray[np.int64]:
+        """Return the rows that a data ratio stands for, see `rows_in_use`, and remember where the run is.
+
+        Args:
+            batch_size: rows of a step.
+            selection: a key of `sec_rl.data.selection.SELECTIONS`.
+            data_ratio: share of the pool to use, in (0, 1].
+            limit: share of the pool that may be bought.
+
+        Raises:
+            InputError: every segment is done.
+        """
         if self._segment >= self.n_segments:
             raise InputError(f"The run has {self.n_segments} segments; all are done.")
+        before = np.flatnonzero(self.pool.bought)
+        least = int(least_rows(batch_size, self.model.config.num_labels, round(limit * len(self.pool))))
         in_use = rows_in_use(
             self.model,
             self.pool,
@@ -118,14 +133,17 @@ class EncoderSession:
             generator=self.generator,
             replicas=self.replicas,
         )
-        if self._segment == 0:
-            self._prepare(in_use)
+        known = np.unique(self.pool.labels_of(before))
+        new = np.setdiff1d(self.pool.labels_of(in_use), known)
+        if len(new):
+            # Nothing can be fitted to one class alone.
+            self._meet(in_use, new if len(known) > 1 else np.union1d(known, new))
         self._before = _Before(self.pruning.state(self.model), self._scores, self._data_ratio)
         self._data_ratio = len(in_use) / len(self.pool)
         return in_use
 
-    def _prepare(self, in_use: NDArray[np.int64]) -> None:
-        """Ready the model for the first rows; whoever takes the first segment back keeps what was done."""
+    def _meet(self, in_use: NDArray[np.int64], classes: NDArray[np.int64]) -> None:
+        """Ready the model for classes that no label was of before; whoever takes the segment back keeps that."""
 
     def _compress(self, ratios: Ratios, levers: Levers) -> None:
         """Realise the compression ratio, and count the segment."""

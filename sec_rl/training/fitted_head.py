@@ -32,24 +32,34 @@ def fit_head(
     labels: NDArray[np.int64],
     precision: Precision,
     replicas: Replicas = ALONE,
+    *,
+    classes: NDArray[np.int64] | None = None,
+    most_rows: int = MOST_ROWS,
 ) -> bool:
     """Fit the classifier to the pooled vectors by logistic regression, before anything is fine-tuned.
 
     Fine-tuning from a drawn head spends its first passes on the head and moves the encoder by its errors meanwhile
     (linear probing, then fine-tuning: Kumar et al. 2022). Classes without a row keep their weights.
 
+    A class whose first label is bought later was pushed away from every text until then; its weights alone can be
+    fitted to the encoder as it is by then (imprinted weights, Qi et al. 2018, are its mean vector instead).
+
     Args:
         model: its classifier changes, in place.
-        rows: (n,) token rows; of more than `MOST_ROWS`, as many at even distances are read.
+        rows: (n,) token rows.
         labels: (n,) their classes.
         precision: number format of the forward passes.
         replicas: processes that share them.
+        classes: whose weights are set, and whose rows are all read; None: those of every class that has a row.
+        most_rows: of more than these, as many at even distances are read.
 
     Returns:
         whether it was fitted; it is not where all labels are the same or a vector holds no finite number.
     """
-    if len(labels) > MOST_ROWS:
-        read = np.linspace(0, len(labels) - 1, MOST_ROWS).round().astype(np.int64)
+    if len(labels) > most_rows:
+        read = np.linspace(0, len(labels) - 1, most_rows).round().astype(np.int64)
+        if classes is not None:
+            read = np.union1d(read, np.flatnonzero(np.isin(labels, classes)))
         rows, labels = rows.take(read), labels[read]
     _, pooled = predict(model, rows, precision, replicas=replicas)
     if len(np.unique(labels)) < 2 or not np.isfinite(pooled).all():
@@ -64,8 +74,10 @@ def fit_head(
         # Of two classes scikit-learn keeps the difference.
         weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
     weight = weight / spread
-    classes = torch.from_numpy(probe.classes_)
+    bias = bias - weight @ mean
+    set_now = np.ones(len(probe.classes_), bool) if classes is None else np.isin(probe.classes_, classes)
+    places = torch.from_numpy(probe.classes_[set_now])
     with torch.no_grad():
-        model.classifier.weight[classes] = torch.from_numpy(weight).to(model.classifier.weight.dtype)
-        model.classifier.bias[classes] = torch.from_numpy(bias - weight @ mean).to(model.classifier.bias.dtype)
+        model.classifier.weight[places] = torch.from_numpy(weight[set_now]).to(model.classifier.weight.dtype)
+        model.classifier.bias[places] = torch.from_numpy(bias[set_now]).to(model.classifier.bias.dtype)
     return True

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sec_rl.backends.simulator.features import Segment, early_removal, features
 from sec_rl.backends.simulator.model import Simulator
 from sec_rl.backends.simulator.tasks import Lanes, TaskBatch, accuracy_of, loss_of
+from sec_rl.data.least_rows import least_rows
 
 # Longest run a simulator takes; noise is drawn for all of it when a lane opens.
 MAX_SEGMENTS = 200
@@ -103,7 +104,9 @@ class SimulatorLanes:
         """
         names = ("data", "compression", "_early", "_state", "accuracy", "loss")
         self._before = {name: getattr(self, name).copy() for name in names}
-        rows = np.maximum(np.round(ratios[:, 0] * self.tasks.pool_size), 1.0)
+        # A batch is small beside any pool that was recorded.
+        least = least_rows(1, self.tasks.n_classes, self.tasks.pool_size)
+        rows = np.maximum(np.round(ratios[:, 0] * self.tasks.pool_size), least)
         self.data = np.minimum(rows / self.tasks.pool_size, 1.0)
         self.labels = np.maximum(self.labels, self.data)
         self.compression = ratios[:, 1].copy()
