@@ -60,6 +60,36 @@ def test_a_class_without_rows_keeps_its_weights(monkeypatch: pytest.MonkeyPatch)
     assert kept == [False, True, False, False, True]
 
 
+def test_classes_that_come_later_are_fitted_and_the_others_stay_as_they_were_trained(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    early, all_labels = np.arange(ROWS) % 4, np.arange(ROWS) % 5
+    model, _ = fit(monkeypatch, early, 5, vectors(early))
+    trained = model.classifier.weight.detach().clone()
+    monkeypatch.setattr(fitted_head, "predict", lambda *_, **__: (None, vectors(all_labels, seed=2)))
+    assert accuracy_on_others(model, all_labels) < 0.85
+    assert fit_head(model, None, all_labels, "fp32", classes=np.array([4]))  # type: ignore[arg-type]
+    assert torch.equal(model.classifier.weight[:4], trained[:4])
+    assert accuracy_on_others(model, all_labels) > 0.95
+
+
+def test_every_row_of_a_class_that_comes_later_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    labels = np.zeros(ROWS, np.int64)
+    labels[:40], labels[[41, 77]] = 1, 4
+    read: list[int] = []
+
+    class Rows:
+        def take(self, indices: np.ndarray) -> np.ndarray:
+            read.extend(indices.tolist())
+            return indices
+
+    monkeypatch.setattr(fitted_head, "predict", lambda _, rows, *__, **___: (None, vectors(labels)[rows]))
+    model: Any = Model(5)
+    assert fit_head(model, Rows(), labels, "fp32", classes=np.array([4]), most_rows=20)  # type: ignore[arg-type]
+    assert {41, 77} <= set(read)
+    assert len(read) <= 22
+
+
 @pytest.mark.parametrize("fault", ["one class", "no number"])
 def test_what_cannot_be_fitted_is_left_as_it_was(monkeypatch: pytest.MonkeyPatch, fault: str) -> None:
     labels = np.zeros(ROWS, np.int64) if fault == "one class" else np.arange(ROWS) % 2

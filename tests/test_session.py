@@ -14,15 +14,17 @@ import torch
 from benchmarks.faults.runs import small_run
 from sec_rl.agents.measure import measure
 from sec_rl.agents.run import run
-from sec_rl.backends import bert
+from sec_rl.backends import bert, encoder_session
 from sec_rl.backends.bert import BertSession
 from sec_rl.classifier import Classifier
 from sec_rl.cli import main
+from sec_rl.compression.loading import load_dense
 from sec_rl.config import RunConfig, TransferConfig
 from sec_rl.errors import InputError, RunFolderError
 from sec_rl.report.cost import PARTS
 from sec_rl.run_folder import open_run_folder, read_result
 from sec_rl.tasks import Task, load_task
+from sec_rl.training.fitted_head import fit_head
 from sec_rl.training.teacher import Teacher
 from sec_rl.training.trainer import train_step
 from sec_rl.values import Levers, Ratios
@@ -42,10 +44,9 @@ CONFIG = RunConfig(
 )
 
 
-@pytest.fixture(scope="module")
-def task() -> Task:
-    """Return a small cut of a packaged task, as quick to score as to train on."""
-    whole = load_task("sms-spam")
+def cut(name: str) -> Task:
+    """Return the first rows of a packaged task."""
+    whole = load_task(name)
     return Task(
         whole.name,
         whole.label_names,
@@ -53,6 +54,12 @@ def task() -> Task:
         whole.validation.take(np.arange(120)),
         whole.test.take(np.arange(120)),
     )
+
+
+@pytest.fixture(scope="module")
+def task() -> Task:
+    """Return a small cut of a packaged task, as quick to score as to train on."""
+    return cut("sms-spam")
 
 
 def opened(task: Task, **changes: Any) -> BertSession:
@@ -142,10 +149,9 @@ def test_taking_the_first_segment_back_keeps_the_fitted_head(task: Task) -> None
 def test_a_head_that_was_read_or_is_to_be_drawn_is_not_fitted(
     task: Task, head: Literal["read", "drawn"], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    load = bert.load_dense
 
     def loaded(*arguments: Any) -> Any:
-        model, tokenizer = load(*arguments)
+        model, tokenizer = load_dense(*arguments)
         model.has_drawn_head = head == "drawn"
         return model, tokenizer
 
@@ -155,6 +161,39 @@ def test_a_head_that_was_read_or_is_to_be_drawn_is_not_fitted(
     session.advance(Ratios(0.5, 0.0), Levers())
     session.rollback()
     assert torch.equal(session.model.classifier.weight, first)
+
+
+def test_a_class_is_met_once_with_the_first_label_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    task = cut("questions")
+    # Abbreviations come last, and entities nearly so.
+    order = np.argsort((task.train.labels == 0) + 0.5 * (task.train.labels == 2), kind="stable")
+    kinds = task.train.labels[order]
+    session = opened(task)
+
+    def in_turn(_: Any, pool: Any, __: Any, data_ratio: float, **___: Any) -> Any:
+        rows = np.sort(order[: round(data_ratio * len(pool))])
+        pool.buy(rows)
+        return rows
+
+    met: list[Any] = []
+
+    def fit(*arguments: Any, classes: Any, **named: Any) -> bool:
+        met.append(classes)
+        return fit_head(*arguments, classes=classes, **named)
+
+    monkeypatch.setattr(encoder_session, "rows_in_use", in_turn)
+    monkeypatch.setattr(bert, "fit_head", fit)
+    early, late = int((kinds == 2).argmax()) / len(kinds), int((kinds == 0).argmax()) / len(kinds)
+    for ratio in (early, early, early + 0.05, late + 0.01, 1.0):
+        session.advance(Ratios(ratio, 0.5 if met else 0.0), Levers())
+    assert met[0] is None
+    assert [each.tolist() for each in met[1:]] == [[2], [0]]
+
+
+@pytest.mark.parametrize(("limit", "expected"), [(1.0, 12), (0.02, 8), (0.001, 4)])
+def test_two_rows_of_each_class_to_begin_with_and_no_more_than_may_be_bought(limit: float, expected: int) -> None:
+    session = opened(cut("questions"), batch_size=4, data_ratio=limit)
+    assert session.advance(Ratios(0.001, 0.0), Levers()).labels_bought == expected
 
 
 def test_no_segment_after_the_last(task: Task) -> None:

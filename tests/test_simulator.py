@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +112,15 @@ def test_same_opening_same_run_bit_for_bit(simulator: Simulator) -> None:
 
     assert accuracies(1) == accuracies(1)
     assert accuracies(1) != accuracies(2)
+
+
+def test_no_run_has_fewer_than_two_rows_of_each_class(simulator: Simulator) -> None:
+    lane = opening(simulator, 0)
+    lane = replace(lane, tasks=replace(lane.tasks, n_classes=np.array([150.0]), pool_size=np.array([1200.0])))
+    session = SimulatedSession(simulator, lane)
+    session.open()
+    assert session.advance(Ratios(0.01, 0.0), Levers()).label_fraction == pytest.approx(0.25)
+    assert session.advance(Ratios(0.5, 0.0), Levers()).label_fraction == pytest.approx(0.5)
 
 
 def test_compression_hurts_and_labels_help(simulator: Simulator) -> None:
