@@ -32,9 +32,9 @@ from sec_rl.agents.training_plan import QUICK_STEPS, REAL_LANES, REAL_SEGMENTS, 
 from sec_rl.agents.tuning import Tuned, tune_fixed
 from sec_rl.backends.simulator.model import DESCRIPTION, Simulator, load_simulator
 
-# Environment steps of every policy here, a quarter of `sec-rl train`'s default: there are dozens of them. The rate
+# Environment steps of every policy here, half of `sec-rl train`'s default: there are dozens of them. The rate
 # falls to 0 by then.
-STEPS = 1_000_000
+STEPS = 2_000_000
 # Runs of the left-out family that a policy goes on learning in, where it is finetuned.
 REAL_RUNS = 10
 FINETUNED = f"finetuned by {REAL_RUNS} runs of the family"
