@@ -21,10 +21,7 @@ from benchmarks.planning import train_greedily
 from benchmarks.played import play_worlds
 from benchmarks.population import copy_runs, explore, takeovers, train_population
 from benchmarks.prepared import save_preferred
-from benchmarks.recipes import (
-    LEARNED,
-    POLICY,
-)
+from benchmarks.recipes import LEARNED, POLICY
 from benchmarks.search import SPACE, RandomSearch, TpeSearch, draw_settings, schedule_of, search
 from benchmarks.side_by_side import Worlds
 from benchmarks.spent import curve, front_points, hypervolume, hypervolumes, kept, overtakes, spend

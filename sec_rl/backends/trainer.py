@@ -104,7 +104,7 @@ class TrainerSession(EncoderSession):
         rows: tokens of the training set; `labels`: (n,) class ids.
         table: time per block of this encoder on this device.
         n_segments: of the run; `budget`: its example passes.
-        batch_size: rows per step, the fewest that are in use.
+        batch_size: rows per step; at least as many are in use, see `sec_rl.data.least_rows.least_rows`.
         selection: a key of `sec_rl.data.selection.SELECTIONS`.
         seed: of every draw.
 

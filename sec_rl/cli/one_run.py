@@ -59,15 +59,13 @@ def run(
     quiet
         Print nothing but errors.
     """
-    if print_config:
-        _print_config(config)
-        return
     _run(
         config,
         out,
         command="run",
         overwrite=overwrite,
         resume=resume,
+        print_config=print_config,
         dry_run=dry_run,
         tracker=tracker,
         quiet=quiet,
@@ -172,25 +170,17 @@ def replay(
         threads=threads,
         seed=seed,
     )
-    if print_config:
-        _print_config(config)
-        return
     _run(
         config,
         out,
         command="replay",
         overwrite=overwrite,
         resume=resume,
+        print_config=print_config,
         dry_run=dry_run,
         tracker=tracker,
         quiet=quiet,
     )
-
-
-def _print_config(config: RunConfig) -> None:
-    from sec_rl.run_folder import to_toml
-
-    sys.stdout.write(to_toml(config.model_dump()))
 
 
 def _run(
@@ -200,11 +190,17 @@ def _run(
     command: str,
     overwrite: bool,
     resume: bool,
+    print_config: bool,
     dry_run: bool,
     tracker: str | None,
     quiet: bool,
 ) -> None:
-    """Do a run and print it, or print what it would take."""
+    """Do a run and print it, or print what would be run, or what it would take."""
+    if print_config:
+        from sec_rl.run_folder import to_toml
+
+        sys.stdout.write(to_toml(config.model_dump()))
+        return
     from sec_rl.cli.printing import RunPrinter
 
     silent = quiet or not speaks()
