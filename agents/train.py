@@ -26,6 +26,7 @@ from sec_rl.agents.learners.paired import LearningDivergedError, PairedLanes
 from sec_rl.agents.learners.seam import Learner, Lesson
 from sec_rl.agents.network import Network
 from sec_rl.agents.policy import Policy, layer_tensors, network_from, save_policy
+from sec_rl.agents.responsive import ResponsiveSchedule
 from sec_rl.agents.training_folder import (
     TENSORBOARD,
     TRAINING,
@@ -36,11 +37,11 @@ from sec_rl.agents.training_folder import (
     rewind_progress,
 )
 from sec_rl.agents.training_plan import TrainingPlan
-from sec_rl.agents.tuning import PreferredSchedule, Tuned, tune_fixed
+from sec_rl.agents.tuning import Tuned, tune_schedules
 from sec_rl.errors import InputError
 
 # Steps that a clone is fitted to, about: enough for every kind of preference.
-_SHOWN_EPISODES = 2048
+_SHOWN_EPISODES = 8192
 # Episodes of the final scores; those of the evaluations chose the policy and would flatter it.
 _FINAL_EPISODES = 4096
 
@@ -133,8 +134,8 @@ def train(
     )
     with open_training_folder(out, resume=resume, overwrite=overwrite), _threads(plan.threads), _logger(out) as log:
         keep_config(out, config, resume=resume)
-        tuned = tuned or tune_fixed(open_lanes, seed=tune_seed)
-        teacher = start or tuned.preferred
+        tuned = tuned or tune_schedules(open_lanes, seed=tune_seed)
+        teacher = start or tuned.responsive
         pairs = algorithm.paired and learn_in is None
         open_stage = _paired(open_lanes, teacher, settings.anchor) if pairs else open_lanes
         env = learn_in if learn_in is not None else open_stage(plan.lanes, learn_seed)
@@ -244,7 +245,7 @@ def _lesson(
     env: VecEnv,
     algorithm: Algorithm,
     plan: TrainingPlan,
-    teacher: Policy | PreferredSchedule,
+    teacher: Policy | ResponsiveSchedule,
     seed: int,
     log: Logger,
 ) -> Lesson:
@@ -270,6 +271,7 @@ def _scores(open_lanes: OpenLanes, policy: Policy, tuned: Tuned, seed: int) -> d
     rivals = {
         "best_fixed": tuned.schedule,
         "best_preferred": tuned.preferred,
+        "responsive": tuned.responsive,
         "cubic": TargetSchedule(follows_targets=False),
     }
     for name, rival in rivals.items():

@@ -66,7 +66,7 @@ def notes_on(options: Options, families: Sequence[Family]) -> list[str]:
     return [
         f"Simulated: {len(options.seeds)} worlds of each family, {len(PREFERENCES)} preferences, {N_SEGMENTS} "
         f"segments. Left out in turn: {', '.join(family.name for family in families)}.",
-        f"Policies learned for {STEPS:,} steps each, half of what `sec-rl train` takes, with seeds below "
+        f"Policies learned for {STEPS:,} steps each, a quarter of what `sec-rl train` takes, with seeds below "
         f"{1 if options.quick else LEARNERS}; worlds take turns with them.",
         f"By the mean over all runs TPE, a training at a time, {overtaking} (the policy's one training).",
         "What practised in the family itself knows all its worlds, and not in which of them it is: a bound for one "

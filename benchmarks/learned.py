@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +30,12 @@ from sec_rl.agents.simulated_lanes import SimulatorVecEnv
 from sec_rl.agents.traces import read_traces
 from sec_rl.agents.train import train
 from sec_rl.agents.training_plan import QUICK_STEPS, REAL_LANES, REAL_SEGMENTS, real_plan
-from sec_rl.agents.tuning import Tuned, tune_fixed
+from sec_rl.agents.tuning import Tuned, tune_schedules
 from sec_rl.backends.simulator.model import DESCRIPTION, Simulator, load_simulator
 
-# Environment steps of every policy here, half of `sec-rl train`'s default: there are dozens of them. The rate
+# Environment steps of every policy here, a quarter of `sec-rl train`'s default: there are dozens of them. The rate
 # falls to 0 by then.
-STEPS = 2_000_000
+STEPS = 1_000_000
 # Runs of the left-out family that a policy goes on learning in, where it is finetuned.
 REAL_RUNS = 10
 FINETUNED = f"finetuned by {REAL_RUNS} runs of the family"
@@ -138,20 +139,28 @@ class Learners:
             family: simulator of the left-out family.
         """
         found: dict[str, LaneController] = {}
-        for label, rule in ((KNOWING, "joint"), (KNOWING_ONE_LEVER, "compression only")):
+        practised = {
+            KNOWING: Recipe(randomised=False),
+            KNOWING_ONE_LEVER: Recipe("compression only", randomised=False),
+        }
+        # Each is tuned at most once, and only if something is missing.
+        tuned = {label: cache(partial(tune_schedules, lanes_of(family, each))) for label, each in practised.items()}
+        for label, recipe in practised.items():
             self.say(f"{self.prepared.folder.name}: {label} ...")
-            recipe, folder = Recipe(rule, randomised=False), self.judged / label.replace(" ", "_")
-            found[label] = learn_recipe(recipe, family, folder, self.base, steps=self.steps, seed=0)
+            folder = self.judged / label.replace(" ", "_")
+            found[label] = learn_recipe(
+                recipe, family, folder, self.base, steps=self.steps, seed=0, tuned=tuned[label]
+            )
         schedules = self.judged / "preferred.json"
         if not schedules.is_file():
-            save_preferred(tune_fixed(lanes_of(family, Recipe(randomised=False))).preferred, schedules)
+            save_preferred(tuned[KNOWING]().preferred, schedules)
         return found | {KNOWING_SCHEDULES: load_preferred(schedules)}
 
     def _tune(self, recipe: Recipe, simulator: Simulator) -> Tuned:
         """Return the best schedules in a recipe's lanes, which do not depend on how it learns, nor on the seed."""
         lanes = replace(recipe, algorithm="ppo", cloned=True, levers=False)
         if lanes not in self._tuned:
-            self._tuned[lanes] = tune_fixed(lanes_of(simulator, recipe))
+            self._tuned[lanes] = tune_schedules(lanes_of(simulator, recipe))
         return self._tuned[lanes]
 
     def _fewer(self, episodes: int) -> Simulator:

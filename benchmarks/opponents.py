@@ -17,8 +17,8 @@ from benchmarks.worlds import N_OUTCOMES, Outcomes
 from sec_rl.agents.baselines import TargetSchedule
 from sec_rl.agents.controllers import RandomWalk, ScheduleController
 from sec_rl.agents.lanes import EachLane, LaneController
+from sec_rl.agents.preferred import PreferredSchedule
 from sec_rl.agents.schedules import Schedule
-from sec_rl.agents.tuning import PreferredSchedule
 from sec_rl.backends.simulator.model import Simulator
 
 # Trainings of the searches; what is reported of them are their first 1, 5 and 20.

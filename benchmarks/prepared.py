@@ -17,9 +17,10 @@ from sec_rl.agents.controllers import Controller, RandomWalk, ScheduleController
 from sec_rl.agents.episode_plan import FAMILIES
 from sec_rl.agents.learn import learn, open_lanes_of
 from sec_rl.agents.policy import load_policy
+from sec_rl.agents.preferred import PreferredSchedule
 from sec_rl.agents.schedules import Schedule
 from sec_rl.agents.training_plan import QUICK_STEPS
-from sec_rl.agents.tuning import PreferredSchedule, Tuned, tune_fixed
+from sec_rl.agents.tuning import Tuned, tune_schedules
 from sec_rl.backends.simulator.model import load_simulator
 from sec_rl.compression.cost_table import CostTable
 from sec_rl.envs.drive import INITIAL
@@ -83,7 +84,7 @@ def prepare(
     tuned: Tuned | None = None
     if not (folder / _PREFERRED).is_file():
         say(f"tuning a schedule per preference without {family} ...")
-        tuned = tune_fixed(lanes, episodes=64) if options.quick else tune_fixed(lanes)
+        tuned = tune_schedules(lanes, episodes=64) if options.quick else tune_schedules(lanes)
         save_preferred(tuned.preferred, folder / _PREFERRED)
     if not (folder / "policy" / "policy.json").is_file():
         say(f"learning a policy without {family} ...")

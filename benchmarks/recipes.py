@@ -24,7 +24,7 @@ from sec_rl.agents.policy import CARD, Policy, load_policy
 from sec_rl.agents.simulated_lanes import SimulatorVecEnv
 from sec_rl.agents.train import train
 from sec_rl.agents.training_plan import TrainingPlan
-from sec_rl.agents.tuning import Tuned, tune_fixed
+from sec_rl.agents.tuning import Tuned, tune_schedules
 from sec_rl.backends.simulator.model import Simulator
 from sec_rl.envs.action import ActionMode, lever_entries
 from sec_rl.envs.batch import PreferenceBatch
@@ -266,8 +266,8 @@ def learn_recipe(
         lanes, found = lanes_of(simulator, recipe), None if tuned is None else tuned()
         start = None if recipe.cloned else Policy(unlearned(like.network, seed))
         if recipe.levers:
-            found = found or tune_fixed(lanes)
-            shown = demonstrate(lanes(plan.lanes, seed), found.preferred, rounds=2, seed=seed)
+            found = found or tune_schedules(lanes)
+            shown = demonstrate(lanes(plan.lanes, seed), found.responsive, rounds=2, seed=seed)
             start = Policy(with_levers(clone(shown, squash="clip", seed=seed)), "levers")
         about = {"recipe": asdict(recipe), "families": simulator.about.get("families")}
         train(

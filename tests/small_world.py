@@ -34,7 +34,7 @@ from sec_rl.agents import (
 )
 from sec_rl.agents.learners import cloning
 from sec_rl.agents.training_plan import TrainingPlan
-from sec_rl.agents.tuning import tune_fixed
+from sec_rl.agents.tuning import tune_schedules
 from sec_rl.backends import bert, pruning
 from sec_rl.measurement.latency import LatencySettings, LatencyStats, LatencyTarget, summarise
 from sec_rl.tasks import loading
@@ -74,7 +74,7 @@ def make_small(patch: pytest.MonkeyPatch, encoder: Path) -> None:
     patch.setattr(
         learn, "TrainingPlan", partial(TrainingPlan, lanes=32, evaluate_every=1024, episodes=32, settings=few)
     )
-    patch.setattr(train, "tune_fixed", partial(tune_fixed, episodes=32))
+    patch.setattr(train, "tune_schedules", partial(tune_schedules, episodes=32))
     for name in ("_FINAL_EPISODES", "_SHOWN_EPISODES"):
         patch.setattr(train, name, 32)
     for name in ("DATA_RATIOS", "COMPRESSION_RATIOS"):

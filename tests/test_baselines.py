@@ -13,8 +13,9 @@ from sec_rl.agents.baselines import Greedy, TargetSchedule, baseline, look_ahead
 from sec_rl.agents.controllers import ScheduleController
 from sec_rl.agents.evaluate import Judge, evaluate, paired_difference, play
 from sec_rl.agents.preferences import draw_preferences
+from sec_rl.agents.preferred import mean_terms
 from sec_rl.agents.schedules import Schedule
-from sec_rl.agents.tuning import mean_terms, tune_fixed
+from sec_rl.agents.tuning import tune_schedules
 from sec_rl.envs.action import ACTION_SCALE
 from sec_rl.envs.batch import PreferenceBatch
 from sec_rl.envs.observation import OBSERVATION_NAMES, WEIGHT_NAMES, encode, encode_wishes
@@ -98,7 +99,7 @@ def test_returns_to_go_count_what_is_still_to_come() -> None:
 
 
 def test_the_grid_finds_the_best_fixed_schedule() -> None:
-    tuned = tune_fixed(ToyLanes, episodes=64, seed=2)
+    tuned = tune_schedules(ToyLanes, episodes=64, seed=2)
     assert tuned.mean_return == pytest.approx(evaluate(ToyLanes, tuned.schedule, episodes=64, seed=2).mean())
     for data, compression in itertools.product((0.3, 1.0), (0.25, 0.9)):
         other = evaluate(ToyLanes, TargetSchedule(data, compression), episodes=64, seed=2).mean()
@@ -107,7 +108,7 @@ def test_the_grid_finds_the_best_fixed_schedule() -> None:
 
 def test_a_schedule_per_preference_beats_one_for_all() -> None:
     """The toy's goals follow the weights: one schedule for all stays 0.4 away, one per preference comes closer."""
-    tuned = tune_fixed(ToyLanes, episodes=512, seed=2)
+    tuned = tune_schedules(ToyLanes, episodes=512, seed=2)
     found = [
         float((best_returns(256, 7) - evaluate(ToyLanes, each, episodes=256, seed=7)).mean())
         for each in (tuned.schedule, tuned.preferred)

@@ -29,9 +29,9 @@ from benchmarks.stratified import improvement, interquartile, lower_end
 from benchmarks.worlds import ACCURACY, LABELS, MEASURED, N_OUTCOMES, PREFERENCES, UTILITY, Judge, World, open_judge
 from sec_rl.agents.baselines import TargetSchedule
 from sec_rl.agents.evaluate import play
+from sec_rl.agents.preferred import PreferredSchedule
 from sec_rl.agents.shipped import shipped_policy, shipped_simulator, shipped_traces
 from sec_rl.agents.traces import read_traces, without
-from sec_rl.agents.tuning import PreferredSchedule
 from sec_rl.backends.simulator.model import load_simulator
 from sec_rl.envs.observation import OBSERVATION_NAMES
 from sec_rl.errors import InputError

@@ -157,7 +157,7 @@ def test_the_second_process_stops_in_one_line_before_it_loads_anything(
 ) -> None:
     monkeypatch.setattr("sec_rl.agents.run.configured_task", lambda *_: pytest.fail("a task was loaded"))
     monkeypatch.setattr("sec_rl.agents.collect.measure_table", lambda *_: pytest.fail("a table was measured"))
-    monkeypatch.setattr("sec_rl.agents.train.tune_fixed", lambda *_, **__: pytest.fail("something was tuned"))
+    monkeypatch.setattr("sec_rl.agents.train.tune_schedules", lambda *_, **__: pytest.fail("something was tuned"))
     monkeypatch.setattr("sys.argv", ["sec-rl", *words, "--out", str(tmp_path / "held")])
     with hold_folder(tmp_path / "held", "Folder"), pytest.raises(SystemExit) as stopped:
         main()

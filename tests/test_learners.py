@@ -23,7 +23,7 @@ from sec_rl.agents.learners.seam import Lesson
 from sec_rl.agents.learners.whole_episodes import WholeEpisodes
 from sec_rl.agents.network import Network, Squash
 from sec_rl.agents.policy import Policy
-from sec_rl.agents.tuning import tune_fixed
+from sec_rl.agents.tuning import tune_schedules
 from sec_rl.envs.synergy import SynergyEnv
 from sec_rl.errors import InputError
 from tests.test_drive import opened
@@ -48,7 +48,7 @@ def _one_thread() -> Any:
 @functools.cache
 def schedule() -> TargetSchedule:
     """Return the best fixed schedule."""
-    return tune_fixed(ToyLanes, episodes=64).schedule
+    return tune_schedules(ToyLanes, episodes=64).schedule
 
 
 def paired(lanes: int, seed: int) -> PairedLanes:

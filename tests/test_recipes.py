@@ -36,7 +36,7 @@ from sec_rl.agents.policy import Policy
 from sec_rl.agents.shipped import shipped_policy, shipped_simulator
 from sec_rl.agents.simulated_lanes import SimulatorVecEnv
 from sec_rl.agents.training_plan import TrainingPlan, real_plan
-from sec_rl.agents.tuning import tune_fixed
+from sec_rl.agents.tuning import tune_schedules
 from sec_rl.backends.simulator.model import load_simulator
 from sec_rl.envs.action import lever_settings
 from sec_rl.envs.observation import OBSERVATION_NAMES
@@ -119,7 +119,7 @@ def test_fewer_episodes_keep_a_dense_one_of_every_setting() -> None:
 )
 def test_ablations_learn_what_they_say(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recipes, "TrainingPlan", partial(TrainingPlan, lanes=64, evaluate_every=64, episodes=8))
-    monkeypatch.setattr(training, "tune_fixed", partial(tune_fixed, episodes=4))
+    monkeypatch.setattr(training, "tune_schedules", partial(tune_schedules, episodes=4))
     monkeypatch.setattr(training, "_FINAL_EPISODES", 8)
     monkeypatch.setattr(training, "_SHOWN_EPISODES", 64)
     simulator, like = load_simulator(shipped_simulator()), Policy(random_policy())
@@ -171,7 +171,7 @@ def test_finetuning_goes_on_in_runs_of_the_family(
         return replace(real_plan(algorithm, steps, seed), lanes=64, episodes=8)
 
     monkeypatch.setattr(learned, "real_plan", plan)
-    monkeypatch.setattr(learned, "tune_fixed", partial(tune_fixed, episodes=4))
+    monkeypatch.setattr(learned, "tune_schedules", partial(tune_schedules, episodes=4))
     monkeypatch.setattr(training, "_FINAL_EPISODES", 8)
     shutil.copytree(shipped_policy(), tmp_path / "policy")
     prepared = Prepared(tmp_path, "minilm-l6", {})

@@ -51,9 +51,9 @@ class PpoSettings:
     gae_lambda: float = 1.0
     clip: float = 0.2
     target_kl: float = 0.05
-    log_std: float = -1.0
+    log_std: float = -2.0
     entropy: float = 0.0
-    anchor: float = 0.02
+    anchor: float = 0.005
     warm_up: int = 1000
 
 

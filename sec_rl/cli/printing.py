@@ -158,7 +158,8 @@ class TrainingPrinter(_JobPrinter):
         """Print the final scores."""
         rivals = {
             "best_fixed": "the best fixed schedule",
-            "best_preferred": "the schedule per preference that it started from",
+            "best_preferred": "the schedule per preference",
+            "responsive": "the same with labels by what a run shows, which it started from",
             "cubic": "cubic to one half",
         }
         for name, words in rivals.items():

@@ -1,0 +1,154 @@
+"""Labels by what a run shows: the schedule of a preference, with the share of the labels that suits the task.
+
+A schedule per preference buys as many labels of an easy task as of a hard one. A policy that is cloned from it hardly
+learns to tell them apart: labels once bought stay bought, so whatever explores buys nearly all of them, and what it
+does afterwards cannot show what fewer would have been worth. So the alternatives are played out: from the same states
+of the same episodes every share is followed to the end, a network learns from the observation what each is worth
+beside the others, and the schedule takes the best. This is one step of policy improvement by rollouts (Tesauro &
+Galperin 1996, "On-line policy improvement using Monte-Carlo search"; Bertsekas 2013, "Rollout algorithms for discrete
+optimization") that has whole schedules for actions.
+
+Before the first segment nothing was seen, and most preferences would buy everything at once. Whether it is worth more
+to wait that long is played out, too, and fitted to the preference.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from sec_rl.agents.baselines import follow
+from sec_rl.agents.evaluate import play_episodes
+from sec_rl.agents.lanes import OneByOne, OpenLanes
+from sec_rl.agents.learners.cloning import LEAST_SCALE, fit
+from sec_rl.agents.learners.reward_scale import fit_reward_scale
+from sec_rl.agents.learners.torch_network import Standardise, read_network
+from sec_rl.agents.network import HIDDEN, Network
+from sec_rl.agents.preferred import PreferredSchedule, features_of, mean_terms
+from sec_rl.envs.observation import N_TARGET_KINDS, OBSERVATION_NAMES, target_kinds
+
+# Shares of the labels to choose from.
+SHARES = (0.15, 0.3, 0.45, 0.6, 0.8, 1.0)
+# What another share than the schedule's must promise beyond it, in scaled return: where shares hardly differ the
+# network errs by about as much, and a family that nobody recorded may need the labels.
+_MARGIN = 0.003
+# Episodes in which shares are played out, over those that schedules are compared in.
+_ROLLOUTS = 4
+# Segments after which one of these branches off.
+_AFTER = (0, 1, 2, 3, 4, 6, 8, 10)
+# Of the episodes in which these begin, the share that waits with buying, and the segments that it waits for at most.
+_WAITING, _LONGEST_WAIT = 0.7, 4
+# Optimizer steps of the network for each episode.
+_STEPS = 1.5
+_PROGRESS = OBSERVATION_NAMES.index("progress")
+
+
+@dataclass
+class ResponsiveSchedule(OneByOne):
+    """Compress as a preference's schedule does, and buy labels as the run suggests; it gives none back.
+
+    Attributes:
+        preferred: the schedule of each preference.
+        values: observation -> what each of `SHARES` is worth beyond all labels, in scaled return, within [-1, 1].
+        waiting: (combinations of targets, 5) what it is worth to buy nothing before the first segment has shown
+            something, per unit of the weights of accuracy, size, latency and labels, and without any.
+    """
+
+    preferred: PreferredSchedule
+    values: Network
+    waiting: NDArray[np.float64]
+
+    def act(self, observations: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the actions, (lanes, 2)."""
+        settings = self.preferred.chosen(observations)
+        usual = np.abs(np.array(SHARES) - settings[:, :1]).argmin(axis=1)
+        ahead = self.values(observations) - _MARGIN * (np.arange(len(SHARES)) != usual[:, None])
+        shares = np.array(SHARES)[ahead.argmax(axis=1)]
+        patience = (self.waiting[target_kinds(observations)] * features_of(observations)).sum(axis=1)
+        waits = (observations[:, _PROGRESS] == 0.0) & (patience > 0.0)
+        return _buying(observations, settings, np.where(waits, 0.0, shares))
+
+
+def tune_responsive(
+    open_lanes: OpenLanes, preferred: PreferredSchedule, *, episodes: int = 4096, seed: int = 0
+) -> ResponsiveSchedule:
+    """Return the schedule whose labels follow what a run shows.
+
+    Args:
+        open_lanes: opens the environment.
+        preferred: the schedule of each preference.
+        episodes: of each comparison; four times as many of the shares.
+        seed: of them, and of the network.
+    """
+    ways = [_Branch(preferred, share) for share in SHARES]
+    played = [play_episodes(open_lanes, way, episodes=_ROLLOUTS * episodes, seed=seed) for way in ways]
+    # All of them come to the branch by the same way, or end before it.
+    lanes = np.flatnonzero(ways[0].after < played[0].alive.sum(axis=0))
+    here = ways[0].after[lanes], lanes
+    observations = played[0].observations[here]
+    returns = np.stack([each.returns_to_go()[here] for each in played], axis=1)
+    scale = fit_reward_scale(played[0].observations[0], played[-1].returns)
+    ahead = (returns - returns[:, -1:]) * scale(observations)[:, None]
+    targets = np.clip(ahead, -1.0, 1.0).astype(np.float32)
+    values = _fitted(observations, targets, seed, steps=int(_STEPS * episodes))
+    always = np.ones((N_TARGET_KINDS, 5))
+    both = [ResponsiveSchedule(preferred, values, waiting) for waiting in (always, -always)]
+    waits, buys = (play_episodes(open_lanes, each, episodes=episodes, seed=seed + 1) for each in both)
+    gained = waits.returns - buys.returns
+    return ResponsiveSchedule(preferred, values, mean_terms(waits.observations[0], gained[None])[:, 0])
+
+
+def _buying(
+    observations: NDArray[np.float32], settings: NDArray[np.float64], shares: NDArray[np.float64]
+) -> NDArray[np.float32]:
+    """Return the actions of schedules whose share of the labels is another, (lanes, 2); none are given back."""
+    actions = follow(observations, np.concatenate([shares[:, None], settings[:, 1:]], axis=1))
+    actions[:, 0] = np.maximum(actions[:, 0], 0.0)
+    return actions
+
+
+class _Branch:
+    """Play some segments in one of many ways, the same for every share, and follow one share from then on.
+
+    Args:
+        preferred: compresses.
+        share: of the labels, after the branch.
+    """
+
+    def __init__(self, preferred: PreferredSchedule, share: float) -> None:
+        self._preferred, self._share = preferred, share
+
+    def begin(self, n_lanes: int, seed: int) -> None:
+        """Draw how every lane gets to its branch."""
+        generator = np.random.default_rng(seed)
+        waiting = generator.random(n_lanes) < _WAITING
+        self._wait = np.where(waiting, generator.integers(1, _LONGEST_WAIT + 1, n_lanes), 0)
+        self._first = np.where(waiting, generator.choice(SHARES, n_lanes), 1.0)
+        self.after = generator.choice(_AFTER, n_lanes)
+        self._segment = 0
+
+    def act(self, observations: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the actions, (lanes, 2)."""
+        early = np.where(self._segment < self._wait, 0.0, self._first)
+        shares = np.where(self._segment < self.after, early, self._share)
+        self._segment += 1
+        return _buying(observations, self._preferred.chosen(observations), shares)
+
+
+def _fitted(observations: NDArray[np.float32], targets: NDArray[np.float32], seed: int, steps: int) -> Network:
+    """Return a network that predicts targets, (rows, shares), from observations."""
+    mean, scale = observations.mean(axis=0), np.maximum(observations.std(axis=0), LEAST_SCALE)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        widths = (observations.shape[1], *HIDDEN, targets.shape[1])
+        linears = [nn.Linear(before, after) for before, after in itertools.pairwise(widths)]
+        layers: list[nn.Module] = [Standardise(None, mean, scale)]
+        for linear in linears[:-1]:
+            layers += [linear, nn.Tanh()]
+        fit(nn.Sequential(*layers, linears[-1]), observations, targets, seed=seed, steps=steps)
+    return read_network(mean, scale, linears, "clip")
