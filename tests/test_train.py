@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
 
 from benchmarks.faults.layouts import random_network
 from sec_rl.agents import checkpoint
+from sec_rl.agents import train as training
 from sec_rl.agents.checkpoint import join_state, load_state, save_state, split_state
 from sec_rl.agents.learners.paired import LearningDivergedError
 from sec_rl.agents.policy import CARD, TENSORS, Policy, load_policy
-from sec_rl.agents.train import train
 from sec_rl.agents.training_folder import PROGRESS, TENSORBOARD, TRAINING, Progress, open_training_folder
 from sec_rl.agents.training_plan import TrainingPlan
+from sec_rl.agents.tuning import Tuned, tune_schedules
 from sec_rl.errors import InputError, RunFolderError
 from tests.toy_lanes import ToyLanes
 
@@ -31,6 +34,18 @@ PLAN = TrainingPlan(
     settings={"warm_up": 50, "n_epochs": 2, "rate": 2e-3, "log_std": -1.0},
 )
 ROOT = Path(__file__).parents[1]
+
+
+@functools.cache
+def tuned() -> Tuned:
+    """Return the best schedules of the toy, found in fewer episodes than by default."""
+    return tune_schedules(ToyLanes, episodes=256)
+
+
+def train(*arguments: Any, **settings: Any) -> Policy:
+    """Learn from the best schedules of the toy, which show themselves in fewer episodes than by default."""
+    with mock.patch.object(training, "_SHOWN_EPISODES", 512):
+        return training.train(*arguments, tuned=tuned(), **settings)
 
 
 def lines(folder: Path) -> list[dict[str, Any]]:
@@ -108,8 +123,7 @@ _RESUME = """
 import sys, warnings
 warnings.simplefilter("error")
 from pathlib import Path
-from sec_rl.agents.train import train
-from tests.test_train import PLAN
+from tests.test_train import PLAN, train
 from tests.toy_lanes import ToyLanes
 train(ToyLanes, Path(sys.argv[1]), PLAN, provenance={"simulator": "toy"}, resume=True)
 """

@@ -28,7 +28,7 @@ from sec_rl.agents.network import HIDDEN, Network, Squash
 LEAST_SCALE = 0.1
 _RATE, _BATCH = 3e-3, 512
 # Optimizer steps: one for so many rows, within bounds. A clone that errs a little buys labels by its errors, and
-# none of them can be given back: with 1,500 steps on a quarter of the rows it lost twice as much in simulation.
+# none of them can be given back.
 _ROWS_PER_STEP, _FEWEST_STEPS, _MOST_STEPS = 16, 1500, 8000
 # By how much the value of a grid's action falls with its distance from what was shown, in units of scaled return.
 _MARGIN = 0.3
