@@ -14,21 +14,17 @@ to wait that long is played out, too, and fitted to the preference.
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from sec_rl.agents.baselines import follow
 from sec_rl.agents.evaluate import play_episodes
 from sec_rl.agents.lanes import OneByOne, OpenLanes
-from sec_rl.agents.learners.cloning import LEAST_SCALE, fit
+from sec_rl.agents.learners.cloning import fit_network, normaliser_of
 from sec_rl.agents.learners.reward_scale import fit_reward_scale
-from sec_rl.agents.learners.torch_network import Standardise, read_network
-from sec_rl.agents.network import HIDDEN, Network
+from sec_rl.agents.network import Network
 from sec_rl.agents.preferred import PreferredSchedule, features_of, mean_terms
 from sec_rl.envs.observation import N_TARGET_KINDS, OBSERVATION_NAMES, target_kinds
 
@@ -85,17 +81,21 @@ def tune_responsive(
         episodes: of each comparison; four times as many of the shares.
         seed: of them, and of the network.
     """
-    ways = [_Branch(preferred, share) for share in SHARES]
-    played = [play_episodes(open_lanes, way, episodes=_ROLLOUTS * episodes, seed=seed) for way in ways]
-    # All of them come to the branch by the same way, or end before it.
-    lanes = np.flatnonzero(ways[0].after < played[0].alive.sum(axis=0))
-    here = ways[0].after[lanes], lanes
-    observations = played[0].observations[here]
-    returns = np.stack([each.returns_to_go()[here] for each in played], axis=1)
-    scale = fit_reward_scale(played[0].observations[0], played[-1].returns)
+    to_go = []
+    for share in SHARES:
+        # One at a time: every step of all of them would fill a quarter of a gigabyte.
+        way = _Branch(preferred, share)
+        played = play_episodes(open_lanes, way, episodes=_ROLLOUTS * episodes, seed=seed)
+        # All shares come to the branch by the same way, or end before it.
+        lanes = np.flatnonzero(way.after < played.alive.sum(axis=0))
+        to_go.append(played.returns_to_go()[way.after[lanes], lanes])
+    observations, returns = played.observations[way.after[lanes], lanes], np.stack(to_go, axis=1)
+    scale = fit_reward_scale(played.observations[0], played.returns)
     ahead = (returns - returns[:, -1:]) * scale(observations)[:, None]
     targets = np.clip(ahead, -1.0, 1.0).astype(np.float32)
-    values = _fitted(observations, targets, seed, steps=int(_STEPS * episodes))
+    mean, spread = normaliser_of(observations)
+    steps = int(_STEPS * episodes)
+    values = fit_network(mean, spread, observations, targets, squash="clip", seed=seed, steps=steps)
     always = np.ones((N_TARGET_KINDS, 5))
     both = [ResponsiveSchedule(preferred, values, waiting) for waiting in (always, -always)]
     waits, buys = (play_episodes(open_lanes, each, episodes=episodes, seed=seed + 1) for each in both)
@@ -138,17 +138,3 @@ class _Branch:
         shares = np.where(self._segment < self.after, early, self._share)
         self._segment += 1
         return _buying(observations, self._preferred.chosen(observations), shares)
-
-
-def _fitted(observations: NDArray[np.float32], targets: NDArray[np.float32], seed: int, steps: int) -> Network:
-    """Return a network that predicts targets, (rows, shares), from observations."""
-    mean, scale = observations.mean(axis=0), np.maximum(observations.std(axis=0), LEAST_SCALE)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        widths = (observations.shape[1], *HIDDEN, targets.shape[1])
-        linears = [nn.Linear(before, after) for before, after in itertools.pairwise(widths)]
-        layers: list[nn.Module] = [Standardise(None, mean, scale)]
-        for linear in linears[:-1]:
-            layers += [linear, nn.Tanh()]
-        fit(nn.Sequential(*layers, linears[-1]), observations, targets, seed=seed, steps=steps)
-    return read_network(mean, scale, linears, "clip")

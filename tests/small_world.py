@@ -79,7 +79,8 @@ def make_small(patch: pytest.MonkeyPatch, encoder: Path) -> None:
         patch.setattr(train, name, 32)
     for name in ("DATA_RATIOS", "COMPRESSION_RATIOS"):
         patch.setattr(tuning, name, (0.5,))
-    patch.setattr(cloning, "fit", partial(cloning.fit, steps=10))
+    for name in ("_FEWEST_STEPS", "_MOST_STEPS"):
+        patch.setattr(cloning, name, 10)
     for module, name, value in ((calibrate, "MEMBERS", 1), (calibrate, "EPOCHS", 1), (fit_noise, "_DRAWS", 20)):
         patch.setattr(module, name, value)
     # Episodes are recorded by this process, the only one that is small.

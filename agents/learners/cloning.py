@@ -25,7 +25,7 @@ from sec_rl.agents.learners.torch_network import Standardise, read_network
 from sec_rl.agents.network import HIDDEN, Network, Squash
 
 # Entries that hardly vary would otherwise blow up what little they do.
-LEAST_SCALE = 0.1
+_LEAST_SCALE = 0.1
 _RATE, _BATCH = 3e-3, 512
 # Optimizer steps: one for so many rows, within bounds. A clone that errs a little buys labels by its errors, and
 # none of them can be given back.
@@ -65,8 +65,12 @@ class Demonstrations:
 
     def normaliser(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return mean and scale of every entry of the observation, (24,) each."""
-        scale = np.maximum(self.observations.std(axis=0), LEAST_SCALE)
-        return self.observations.mean(axis=0), scale
+        return normaliser_of(self.observations)
+
+
+def normaliser_of(observations: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return mean and scale of every entry of observations, (24,) each."""
+    return observations.mean(axis=0), np.maximum(observations.std(axis=0), _LEAST_SCALE)
 
 
 def demonstrate(
@@ -102,15 +106,38 @@ def clone(demonstrations: Demonstrations, *, squash: Squash, seed: int) -> Netwo
     """
     mean, scale = demonstrations.normaliser()
     targets = demonstrations.grid_values() if squash == "grid" else demonstrations.actions
-    n_in, n_out = demonstrations.observations.shape[1], targets.shape[1]
+    return fit_network(mean, scale, demonstrations.observations, targets, squash=squash, seed=seed)
+
+
+def fit_network(
+    mean: NDArray[np.float32],
+    scale: NDArray[np.float32],
+    inputs: NDArray[np.float32],
+    targets: NDArray[np.float32],
+    *,
+    squash: Squash,
+    seed: int,
+    steps: int | None = None,
+) -> Network:
+    """Return a new network that is fitted to targets by mean squared error.
+
+    Args:
+        mean: (n_in,) subtracted from the inputs, `scale`: (n_in,) above 0, what the difference is divided by.
+        inputs: (rows, n_in).
+        targets: (rows, n_out).
+        squash: how the network's output gets into [-1, 1].
+        seed: of initial weights and batches.
+        steps: of the optimizer, see `fit`.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        linears = [nn.Linear(before, after) for before, after in itertools.pairwise((n_in, *HIDDEN, n_out))]
+        widths = (inputs.shape[1], *HIDDEN, targets.shape[1])
+        linears = [nn.Linear(before, after) for before, after in itertools.pairwise(widths)]
         layers: list[nn.Module] = [Standardise(None, mean, scale)]
         for linear in linears[:-1]:
             layers += [linear, nn.Tanh()]
         layers += [linears[-1], *([nn.Tanh()] if squash == "tanh" else [])]
-        fit(nn.Sequential(*layers), demonstrations.observations, targets, seed=seed)
+        fit(nn.Sequential(*layers), inputs, targets, seed=seed, steps=steps)
     return read_network(mean, scale, linears, squash)
 
 
