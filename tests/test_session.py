@@ -27,7 +27,7 @@ from sec_rl.tasks import Task, load_task
 from sec_rl.training.fitted_head import fit_head
 from sec_rl.training.teacher import Teacher
 from sec_rl.training.trainer import train_step
-from sec_rl.values import Levers, Ratios
+from sec_rl.values import Levers, Preference, Ratios
 
 CONFIG = RunConfig(
     task="sms-spam",
@@ -269,8 +269,9 @@ def test_a_result_is_measured_again_with_the_machine_it_was_measured_on(
 
 
 def test_a_policy_buys_no_more_than_it_may(tmp_path: Path) -> None:
-    """The shipped one buys nearly every label where it may; under a limit it comes close to that, and not at once."""
-    config = small_run(tmp_path, seed=0).model_copy(update={"schedule": "policy", "data_ratio": 0.4})
+    """Where labels cost nothing the shipped one buys nearly every one that it may, and not at once."""
+    asked = {"schedule": "policy", "data_ratio": 0.4, "preference": Preference(label_weight=0.0)}
+    config = small_run(tmp_path, seed=0).model_copy(update=asked)
     result = run(config, tmp_path / "run")
     lines = [json.loads(line) for line in (tmp_path / "run" / "trajectory.jsonl").read_text().splitlines()]
     bought = [line["metrics"]["label_fraction"] for line in lines]
