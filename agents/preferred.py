@@ -37,13 +37,18 @@ class PreferredSchedule(OneByOne):
 
     def chosen(self, observations: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return the settings of each lane's schedule, (lanes, 5), see `settings_of`."""
-        ahead = (self.terms[target_kinds(observations)] @ features_of(observations)[:, :, None])[..., 0]
-        settings: NDArray[np.float64] = self._settings[np.argmax(ahead, axis=1)]
+        settings: NDArray[np.float64] = self._settings[worth(self.terms, observations).argmax(axis=1)]
         return settings
 
     @cached_property
     def _settings(self) -> NDArray[np.float64]:
         return settings_of(self.grid)
+
+
+def worth(terms: NDArray[np.float64], observations: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return what terms, (combinations of targets, schedules, 5), say for each observation, (rows, schedules)."""
+    found: NDArray[np.float64] = (terms[target_kinds(observations)] @ _features(observations)[:, :, None])[..., 0]
+    return found
 
 
 def mean_terms(observations: NDArray[np.float32], ahead: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -56,7 +61,7 @@ def mean_terms(observations: NDArray[np.float32], ahead: NDArray[np.float64]) ->
         observations: (episodes, 24), the first of each.
         ahead: (schedules, episodes) what each schedule's return is ahead of the other's.
     """
-    kinds, features = target_kinds(observations), features_of(observations)
+    kinds, features = target_kinds(observations), _features(observations)
     # Observations of episodes that were not drawn may weigh accuracy by nothing.
     even = 1.0 / np.maximum(features[:, :1], LEAST_ACCURACY_WEIGHT)
     terms = np.zeros((N_TARGET_KINDS, len(ahead), features.shape[1]))
@@ -67,7 +72,7 @@ def mean_terms(observations: NDArray[np.float32], ahead: NDArray[np.float64]) ->
     return terms
 
 
-def features_of(observations: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return what terms are multiplied with: the weights of accuracy, size, latency and labels, and 1, (rows, 5)."""
+def _features(observations: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the weights of accuracy, size, latency and labels, and 1, (rows, 5)."""
     weights = preference_weights(observations)
     return np.concatenate([weights, np.ones((len(weights), 1))], axis=1)

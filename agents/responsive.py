@@ -22,11 +22,11 @@ from numpy.typing import NDArray
 from sec_rl.agents.baselines import follow
 from sec_rl.agents.evaluate import play_episodes
 from sec_rl.agents.lanes import OneByOne, OpenLanes
-from sec_rl.agents.learners.cloning import fit_network, normaliser_of
+from sec_rl.agents.learners.cloning import fit_network
 from sec_rl.agents.learners.reward_scale import fit_reward_scale
 from sec_rl.agents.network import Network
-from sec_rl.agents.preferred import PreferredSchedule, features_of, mean_terms
-from sec_rl.envs.observation import N_TARGET_KINDS, OBSERVATION_NAMES, target_kinds
+from sec_rl.agents.preferred import PreferredSchedule, mean_terms, worth
+from sec_rl.envs.observation import N_TARGET_KINDS, OBSERVATION_NAMES
 
 # Shares of the labels to choose from.
 SHARES = (0.15, 0.3, 0.45, 0.6, 0.8, 1.0)
@@ -51,8 +51,8 @@ class ResponsiveSchedule(OneByOne):
     Attributes:
         preferred: the schedule of each preference.
         values: observation -> what each of `SHARES` is worth beyond all labels, in scaled return, within [-1, 1].
-        waiting: (combinations of targets, 5) what it is worth to buy nothing before the first segment has shown
-            something, per unit of the weights of accuracy, size, latency and labels, and without any.
+        waiting: (combinations of targets, 1, 5) what it is worth to buy nothing before the first segment has shown
+            something, in terms as those of the schedules.
     """
 
     preferred: PreferredSchedule
@@ -65,8 +65,7 @@ class ResponsiveSchedule(OneByOne):
         usual = np.abs(np.array(SHARES) - settings[:, :1]).argmin(axis=1)
         ahead = self.values(observations) - _MARGIN * (np.arange(len(SHARES)) != usual[:, None])
         shares = np.array(SHARES)[ahead.argmax(axis=1)]
-        patience = (self.waiting[target_kinds(observations)] * features_of(observations)).sum(axis=1)
-        waits = (observations[:, _PROGRESS] == 0.0) & (patience > 0.0)
+        waits = (observations[:, _PROGRESS] == 0.0) & (worth(self.waiting, observations)[:, 0] > 0.0)
         return _buying(observations, settings, np.where(waits, 0.0, shares))
 
 
@@ -93,14 +92,12 @@ def tune_responsive(
     scale = fit_reward_scale(played.observations[0], played.returns)
     ahead = (returns - returns[:, -1:]) * scale(observations)[:, None]
     targets = np.clip(ahead, -1.0, 1.0).astype(np.float32)
-    mean, spread = normaliser_of(observations)
-    steps = int(_STEPS * episodes)
-    values = fit_network(mean, spread, observations, targets, squash="clip", seed=seed, steps=steps)
-    always = np.ones((N_TARGET_KINDS, 5))
+    values = fit_network(observations, targets, squash="clip", seed=seed, steps=int(_STEPS * episodes))
+    always = np.ones((N_TARGET_KINDS, 1, 5))
     both = [ResponsiveSchedule(preferred, values, waiting) for waiting in (always, -always)]
     waits, buys = (play_episodes(open_lanes, each, episodes=episodes, seed=seed + 1) for each in both)
     gained = waits.returns - buys.returns
-    return ResponsiveSchedule(preferred, values, mean_terms(waits.observations[0], gained[None])[:, 0])
+    return ResponsiveSchedule(preferred, values, mean_terms(waits.observations[0], gained[None]))
 
 
 def _buying(

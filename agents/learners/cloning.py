@@ -63,15 +63,6 @@ class Demonstrations:
         """
         return self.scaled_to_go()[:, None] - _MARGIN * grid_distances(self.actions)
 
-    def normaliser(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return mean and scale of every entry of the observation, (24,) each."""
-        return normaliser_of(self.observations)
-
-
-def normaliser_of(observations: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return mean and scale of every entry of observations, (24,) each."""
-    return observations.mean(axis=0), np.maximum(observations.std(axis=0), _LEAST_SCALE)
-
 
 def demonstrate(
     env: VecEnv, controller: LaneController, *, rounds: int, seed: int, noise: float = 0.1
@@ -104,14 +95,11 @@ def clone(demonstrations: Demonstrations, *, squash: Squash, seed: int) -> Netwo
         squash: how the network's output gets into [-1, 1].
         seed: of initial weights and batches.
     """
-    mean, scale = demonstrations.normaliser()
     targets = demonstrations.grid_values() if squash == "grid" else demonstrations.actions
-    return fit_network(mean, scale, demonstrations.observations, targets, squash=squash, seed=seed)
+    return fit_network(demonstrations.observations, targets, squash=squash, seed=seed)
 
 
 def fit_network(
-    mean: NDArray[np.float32],
-    scale: NDArray[np.float32],
     inputs: NDArray[np.float32],
     targets: NDArray[np.float32],
     *,
@@ -119,16 +107,16 @@ def fit_network(
     seed: int,
     steps: int | None = None,
 ) -> Network:
-    """Return a new network that is fitted to targets by mean squared error.
+    """Return a new network that is fitted to targets by mean squared error, its normaliser to the inputs.
 
     Args:
-        mean: (n_in,) subtracted from the inputs, `scale`: (n_in,) above 0, what the difference is divided by.
         inputs: (rows, n_in).
         targets: (rows, n_out).
         squash: how the network's output gets into [-1, 1].
         seed: of initial weights and batches.
         steps: of the optimizer, see `fit`.
     """
+    mean, scale = inputs.mean(axis=0), np.maximum(inputs.std(axis=0), _LEAST_SCALE)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         widths = (inputs.shape[1], *HIDDEN, targets.shape[1])
