@@ -40,8 +40,6 @@ from sec_rl.agents.training_plan import TrainingPlan
 from sec_rl.agents.tuning import Tuned, tune_schedules
 from sec_rl.errors import InputError
 
-# Steps that a clone is fitted to, about: enough for every kind of preference.
-_SHOWN_EPISODES = 8192
 # Episodes of the final scores; those of the evaluations chose the policy and would flatter it.
 _FINAL_EPISODES = 4096
 
@@ -251,7 +249,7 @@ def _lesson(
 ) -> Lesson:
     """Let the teacher show what it does, and clone it; a policy that fits is taken as it is."""
     stage = open_lanes(plan.lanes, seed)
-    shown = demonstrate(stage, teacher, rounds=max(1, _SHOWN_EPISODES // plan.lanes), seed=seed)
+    shown = demonstrate(stage, teacher, seed=seed)
     stage.close()
     if isinstance(teacher, Policy) and teacher.network.squash == algorithm.squash:
         network = teacher.network

@@ -4,7 +4,8 @@ For each task its family is left out of simulator, policy and tuning, as in `ben
 this shares. Every training is a run of `sec-rl run`, reused when it is there with the same options. TPE searches over
 what the command takes: data ratio and compression ratio of the cubic schedule. It draws from a seed, so a search that
 was cut short proposes the same trainings again, finds them finished, and goes on behind them. Searches take turns: a
-training of each, then the next of each, so that workers have something to do.
+training of each, then the next of each, so that workers have something to do. A schedule that several methods try on
+the same task with the same seed is trained once, and each of them pays for it.
 
 A search chooses by what `result.json` says of the validation split; what is reported is the utility by the test
 split, the bytes on disk and the clock.
@@ -48,6 +49,8 @@ TASKS = ("sst2", "trec6", "mrpc")
 # SST-2 and TREC-6 are within a few points of their best by then, MRPC has hardly left the majority class. Few enough
 # for hundreds of runs.
 PASSES = 3000
+# Turns of the clock, half of what `sec-rl run` takes: what latency is weighed with is small.
+ROUNDS = 3
 # Every preference is another policy run, random subset and search. In simulation both levers are worth little more
 # than one under the first, and much more under the second.
 PREFERENCES = {name: SIMULATED_PREFERENCES[name] for name in ("balanced", "few labels")}
@@ -89,6 +92,7 @@ def spec(options: Options, cell: Cell, name: str, flags: Mapping[str, str]) -> R
         "threads": str(options.threads_per_run),
         "n-segments": str(N_SEGMENTS),
         "passes": str(options.passes or PASSES),
+        "latency-rounds": str(ROUNDS),
     }
     return RunSpec(f"real/{cell.task}/{name}-seed{cell.seed}".replace(" ", "_"), common | dict(flags))
 
@@ -100,6 +104,12 @@ def cubic(data_ratio: float, compression_ratio: float) -> dict[str, str]:
         "data-ratio": f"{data_ratio:.4f}",
         "compression-ratio": f"{compression_ratio:.4f}",
     }
+
+
+def cubic_run(options: Options, cell: Cell, data_ratio: float, compression_ratio: float) -> RunSpec:
+    """Return the run of a cubic schedule, named by its ratios: methods that try the same one share it."""
+    flags = cubic(data_ratio, compression_ratio)
+    return spec(options, cell, f"cubic-{flags['data-ratio']}-{flags['compression-ratio']}", flags)
 
 
 def preferred(preference: Preference) -> dict[str, str]:
@@ -193,12 +203,12 @@ def search_all(
     keys = list(itertools.product(cells, PREFERENCES))
     searches = {(cell, name): TpeSearch(cell.seed, ("data_ratio", "compression_ratio")) for cell, name in keys}
     found: dict[tuple[Cell, str], list[dict[str, float]]] = {key: [] for key in keys}
-    for count in range(trainings):
+    for _ in range(trainings):
         runs = {}
         for (cell, name), tpe in searches.items():
             settings = tpe.propose()
-            flags = cubic(min(settings["data_ratio"], 1.0), settings["compression_ratio"])
-            runs[cell, name] = spec(options, cell, f"tpe-{name}-{count}", flags)
+            ratios = min(settings["data_ratio"], 1.0), settings["compression_ratio"]
+            runs[cell, name] = cubic_run(options, cell, *ratios)
         folders = train(list(runs.values()))
         for (cell, name), run in runs.items():
             found[cell, name].append(scored(folders[run.name], dense[cell], PREFERENCES[name]))
@@ -228,7 +238,7 @@ def rows_of(
         for cell, (name, preference) in itertools.product(cells, PREFERENCES.items())
     }
     per_preference = {
-        (cell, name): spec(options, cell, f"preferred-{name}", cubic(*ratios))
+        (cell, name): cubic_run(options, cell, *ratios)
         for cell in cells
         for name, ratios in zip(PREFERENCES, cell.preferred, strict=True)
     }
@@ -263,8 +273,8 @@ def _scheduled(options: Options, cell: Cell) -> dict[str, RunSpec]:
     """Return the runs that read no preference; one training serves all of them."""
     return {
         DENSE: spec(options, cell, DENSE, {"schedule": "dense", "compression-ratio": "0"}),
-        CUBIC: spec(options, cell, CUBIC, cubic(1.0, 0.5)),
-        BEST_FIXED: spec(options, cell, BEST_FIXED, cubic(*cell.fixed)),
+        CUBIC: cubic_run(options, cell, 1.0, 0.5),
+        BEST_FIXED: cubic_run(options, cell, *cell.fixed),
     }
 
 

@@ -158,7 +158,7 @@ class Learners:
 
     def _tune(self, recipe: Recipe, simulator: Simulator) -> Tuned:
         """Return the best schedules in a recipe's lanes, which do not depend on how it learns, nor on the seed."""
-        lanes = replace(recipe, algorithm="ppo", cloned=True, levers=False)
+        lanes = replace(recipe, algorithm="ppo", cloned=True, levers=False, responsive=True)
         if lanes not in self._tuned:
             self._tuned[lanes] = tune_schedules(lanes_of(simulator, recipe))
         return self._tuned[lanes]

@@ -78,6 +78,7 @@ class Recipe:
         cloned: start as the clone of a schedule; else with random weights.
         anchored: leaving the schedule costs something, of PPO.
         levers: the action has the four entries of the levers, too.
+        responsive: the schedule that is cloned buys labels as a run suggests; else as its preference's grid says.
     """
 
     rule: str = "joint"
@@ -89,6 +90,7 @@ class Recipe:
     cloned: bool = True
     anchored: bool = True
     levers: bool = False
+    responsive: bool = True
 
 
 POLICY = "policy"
@@ -117,6 +119,7 @@ ABLATIONS: Mapping[str, Recipe] = {
     "without cloning": Recipe(cloned=False),
     "without the anchor": Recipe(anchored=False),
     "with levers": Recipe(levers=True),
+    "from labels by preference alone": Recipe(responsive=False),
 }
 
 
@@ -265,10 +268,11 @@ def learn_recipe(
             plan = replace(plan, steps=steps)
         lanes, found = lanes_of(simulator, recipe), None if tuned is None else tuned()
         start = None if recipe.cloned else Policy(unlearned(like.network, seed))
-        if recipe.levers:
+        if recipe.levers or not recipe.responsive:
             found = found or tune_schedules(lanes)
-            shown = demonstrate(lanes(plan.lanes, seed), found.responsive, rounds=2, seed=seed)
-            start = Policy(with_levers(clone(shown, squash="clip", seed=seed)), "levers")
+            teacher = found.responsive if recipe.responsive else found.preferred
+            network = clone(demonstrate(lanes(plan.lanes, seed), teacher, seed=seed), squash="clip", seed=seed)
+            start = Policy(with_levers(network), "levers") if recipe.levers else Policy(network)
         about = {"recipe": asdict(recipe), "families": simulator.about.get("families")}
         train(
             lanes,

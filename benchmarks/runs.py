@@ -82,7 +82,7 @@ def run_all(
     `out/logs/`.
 
     Args:
-        specs: the runs.
+        specs: the runs; what stands in it twice is run once.
         out: folder of all runs of the benchmark.
         say: takes one line of progress per run.
         crew: who runs them; None: one after the other. They share the folder `out`. The times that runs side by side
@@ -97,6 +97,7 @@ def run_all(
         BenchmarkError: a run failed, and the message ends with the last lines that it printed; or its workers were
             lost too often.
     """
+    specs = list({spec.name: spec for spec in specs}.values())
     folders = {spec.name: out / spec.name for spec in specs}
     todo = [spec for spec in specs if not _finished(spec, out)]
     say(f"{len(specs) - len(todo)} of {len(specs)} runs are finished already.")

@@ -75,12 +75,11 @@ def make_small(patch: pytest.MonkeyPatch, encoder: Path) -> None:
         learn, "TrainingPlan", partial(TrainingPlan, lanes=32, evaluate_every=1024, episodes=32, settings=few)
     )
     patch.setattr(train, "tune_schedules", partial(tune_schedules, episodes=32))
-    for name in ("_FINAL_EPISODES", "_SHOWN_EPISODES"):
-        patch.setattr(train, name, 32)
+    patch.setattr(train, "_FINAL_EPISODES", 32)
     for name in ("DATA_RATIOS", "COMPRESSION_RATIOS"):
         patch.setattr(tuning, name, (0.5,))
-    for name in ("_FEWEST_STEPS", "_MOST_STEPS"):
-        patch.setattr(cloning, name, 10)
+    for name, value in (("_SHOWN_EPISODES", 32), ("_FEWEST_STEPS", 10), ("_MOST_STEPS", 10)):
+        patch.setattr(cloning, name, value)
     for module, name, value in ((calibrate, "MEMBERS", 1), (calibrate, "EPOCHS", 1), (fit_noise, "_DRAWS", 20)):
         patch.setattr(module, name, value)
     # Episodes are recorded by this process, the only one that is small.

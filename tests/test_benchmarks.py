@@ -66,7 +66,7 @@ def _ignore(_line: str) -> None:
 def test_finished_runs_are_reused_and_changed_ones_are_not(tmp_path: Path) -> None:
     spec = RunSpec("sst2/dense-seed0", {"task": "a", "seed": "0"})
     said: list[str] = []
-    folder = run_all([spec], tmp_path, said.append, program=PROGRAM)[spec.name]
+    folder = run_all([spec, spec], tmp_path, said.append, program=PROGRAM)[spec.name]
     run_all([spec], tmp_path, said.append, program=PROGRAM)
     assert (folder / "calls").read_text() == "x"
     assert said[0] == "0 of 1 runs are finished already."

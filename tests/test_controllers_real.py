@@ -81,13 +81,18 @@ def test_real_methods_pay_for_every_training_and_a_search_goes_on_where_it_was(t
     half = len(asked) // 2
     # A search that is begun again proposes the same trainings, so that finished ones are found.
     assert asked[:half] == asked[half:]
-    assert len({each.name for each in asked}) == half
+    made = {each.name: each.options for each in asked}
+    assert all(made[each.name] == each.options for each in asked)
     names, kept = len(controllers_real.PREFERENCES), rows
     assert half == len(cells) * (3 + 3 * names + names * controllers_real.TRAININGS)
     rows = [row for row in kept if row["seed"] == 0]
     # All searches are asked for their next training before any is asked for the one after it.
-    turns = [each.name.split("-")[-2] for each in asked[:half] if "/tpe-" in each.name]
-    assert turns == sorted(turns)
+    tried = [
+        each.name.split("/")[-1] for each in asked[half - len(cells) * names * controllers_real.TRAININGS : half]
+    ]
+    assert tried[: len(cells) * names] == [f"cubic-1.0000-0.5000-seed{seed}" for seed in (0, 1) for _ in range(names)]
+    # Until a search looks back, what it is after makes no difference: both preferences share these trainings.
+    assert len(set(tried[: 3 * len(cells) * names])) == 3 * len(cells)
     subset = next(each for each in asked if each.name == "real/mrpc/random-subset-few_labels-seed0")
     assert (subset.options["selection"], subset.options["compression-ratio"]) == ("random", "0.5000")
     by_method = {row["method"]: row for row in rows if row["preference"] == "balanced"}
@@ -103,8 +108,8 @@ def test_real_methods_pay_for_every_training_and_a_search_goes_on_where_it_was(t
     # 0.3 removed against 0.25 and 0.5.
     assert not criteria["policy minus best fixed (1 training)"].passed
     assert criteria["policy minus cubic (1 training)"].estimate.mean == pytest.approx(0.02)
-    own = next(each for each in asked if each.name == "real/mrpc/preferred-few_labels-seed0")
-    assert (own.options["data-ratio"], own.options["compression-ratio"]) == ("0.3000", "0.5000")
+    own = made["real/mrpc/cubic-0.3000-0.5000-seed0"]
+    assert (own["data-ratio"], own["compression-ratio"]) == ("0.3000", "0.5000")
     table = controllers_real.summary(rows).splitlines()
     assert len(table) == 2 + names * len(controllers_real.METHODS)
 

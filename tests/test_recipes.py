@@ -31,8 +31,9 @@ from benchmarks.recipes import (
 from benchmarks.worlds import N_OUTCOMES, PREFERENCES, Judge, open_judge
 from sec_rl.agents import train as training
 from sec_rl.agents.evaluate import play
+from sec_rl.agents.learners import cloning
 from sec_rl.agents.network import HIDDEN, Network
-from sec_rl.agents.policy import Policy
+from sec_rl.agents.policy import Policy, save_policy
 from sec_rl.agents.shipped import shipped_policy, shipped_simulator
 from sec_rl.agents.simulated_lanes import SimulatorVecEnv
 from sec_rl.agents.training_plan import TrainingPlan, real_plan
@@ -121,7 +122,7 @@ def test_ablations_learn_what_they_say(name: str, tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(recipes, "TrainingPlan", partial(TrainingPlan, lanes=64, evaluate_every=64, episodes=8))
     monkeypatch.setattr(training, "tune_schedules", partial(tune_schedules, episodes=4))
     monkeypatch.setattr(training, "_FINAL_EPISODES", 8)
-    monkeypatch.setattr(training, "_SHOWN_EPISODES", 64)
+    monkeypatch.setattr(cloning, "_SHOWN_EPISODES", 64)
     simulator, like = load_simulator(shipped_simulator()), Policy(random_policy())
     recipe = ABLATIONS[name]
     found = recipes.learn_recipe(recipe, simulator, tmp_path / "p", like, steps=64, seed=0)
@@ -135,6 +136,31 @@ def test_ablations_learn_what_they_say(name: str, tmp_path: Path, monkeypatch: p
     assert (np.abs(found.act(observations)[:, :2]).mean() > 0.2) == recipe.cloned
     again = recipes.learn_recipe(recipe, simulator, tmp_path / "p", like, steps=64, seed=0)
     np.testing.assert_array_equal(again.act(observations), found.act(observations))
+
+
+def test_labels_by_preference_alone_do_not_start_from_what_looks_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cloning, "_SHOWN_EPISODES", 512)
+    simulator, like = load_simulator(shipped_simulator()), Policy(random_policy())
+    lanes = lanes_of(simulator, Recipe())
+    tuned = tune_schedules(lanes, episodes=16)
+    always = replace(tuned.responsive, waiting=np.ones_like(tuned.responsive.waiting))
+    openings = np.asarray(lanes(64, 0).reset(), np.float32)
+    assert (always.act(openings)[:, 0] <= 1e-6).all()
+
+    def take_start(*_: Any, start: Policy, **__: Any) -> None:
+        save_policy(start, tmp_path)
+
+    monkeypatch.setattr(recipes, "train", take_start)
+    recipe = ABLATIONS["from labels by preference alone"]
+    found = recipes.learn_recipe(
+        recipe, simulator, tmp_path, like, steps=64, seed=0, tuned=lambda: replace(tuned, responsive=always)
+    )
+    wanted = tuned.preferred.act(openings)
+    buys = wanted[:, 0] > 0.9
+    assert buys.mean() > 0.2
+    assert (found.act(openings)[buys, 0] > 0.5).mean() > 0.9
 
 
 @pytest.mark.parametrize("kin", [True, False])

@@ -7,18 +7,19 @@ import pytest
 from numpy.typing import NDArray
 
 from sec_rl.agents.evaluate import evaluate, play_episodes
-from sec_rl.agents.responsive import SHARES, ResponsiveSchedule
+from sec_rl.agents.responsive import SHARES, ResponsiveSchedule, tune_responsive
 from sec_rl.agents.tuning import Tuned, tune_schedules
 from sec_rl.envs.drive import INITIAL
 from tests.toy_lanes import PLACE, ToyLanes
 
-_EASY = 0.5
+# Share of the tasks that are easy: fewer than half, so that whoever cannot look yet buys everything.
+_EASY = 0.4
 
 
 class TellingLanes(ToyLanes):
-    """The toy, but labels do not follow the preference: an easy half of the tasks wants what a run begins with.
+    """The toy, but labels do not follow the preference: easy tasks want what a run begins with.
 
-    The other half wants all labels. Which half a task belongs to shows in the accuracy after the first segment.
+    The others want all labels. Which a task is shows in the accuracy after the first segment.
     """
 
     def _utility(self) -> NDArray[np.float64]:
@@ -47,11 +48,11 @@ def _bought(schedule: ResponsiveSchedule, seed: int) -> tuple[NDArray[np.float64
     played = play_episodes(TellingLanes, schedule, episodes=256, seed=seed)
     last = played.alive.sum(axis=0) - 1
     final = played.observations[last, np.arange(len(last)), PLACE["data_ratio"]]
-    return final.astype(np.float64), played.observations[1][:, PLACE["accuracy_over_chance"]] > _EASY
+    return final.astype(np.float64), played.observations[1][:, PLACE["accuracy_over_chance"]] > 0.5
 
 
 def test_labels_follow_what_the_run_shows(tuned: Tuned) -> None:
-    """No share suits both halves: whatever is fixed stays 0.4 away in the mean, and what looks first comes close."""
+    """No share suits both: whatever is fixed stays 0.3 away in the mean, and what looks first comes close."""
     fixed, looking = (
         evaluate(TellingLanes, each, episodes=256, seed=7) for each in (tuned.preferred, tuned.responsive)
     )
@@ -69,7 +70,7 @@ def test_it_waits_where_that_pays(tuned: Tuned) -> None:
     gap = evaluate(TellingLanes, tuned.responsive, episodes=256, seed=7) - evaluate(
         TellingLanes, hasty, episodes=256, seed=7
     )
-    assert gap.mean() >= -1e-9
+    assert gap.mean() > 0.1
 
 
 def test_it_compresses_as_the_schedule_does_and_gives_no_labels_back(tuned: Tuned) -> None:
@@ -81,7 +82,7 @@ def test_it_compresses_as_the_schedule_does_and_gives_no_labels_back(tuned: Tune
 
 
 def test_it_is_the_same_again(tuned: Tuned) -> None:
-    again = tune_schedules(TellingLanes, episodes=512, seed=2).responsive
+    again = tune_responsive(TellingLanes, tuned.preferred, episodes=512, seed=2)
     assert again.values.fingerprint() == tuned.responsive.values.fingerprint()
     np.testing.assert_array_equal(again.waiting, tuned.responsive.waiting)
     assert again.values.sizes[-1] == len(SHARES)

@@ -18,6 +18,7 @@ from benchmarks.faults.layouts import random_network
 from sec_rl.agents import checkpoint
 from sec_rl.agents import train as training
 from sec_rl.agents.checkpoint import join_state, load_state, save_state, split_state
+from sec_rl.agents.learners import cloning
 from sec_rl.agents.learners.paired import LearningDivergedError
 from sec_rl.agents.policy import CARD, TENSORS, Policy, load_policy
 from sec_rl.agents.training_folder import PROGRESS, TENSORBOARD, TRAINING, Progress, open_training_folder
@@ -44,7 +45,7 @@ def tuned() -> Tuned:
 
 def train(*arguments: Any, **settings: Any) -> Policy:
     """Learn from the best schedules of the toy, which show themselves in fewer episodes than by default."""
-    with mock.patch.object(training, "_SHOWN_EPISODES", 512):
+    with mock.patch.object(cloning, "_SHOWN_EPISODES", 512):
         return training.train(*arguments, tuned=tuned(), **settings)
 
 

@@ -30,6 +30,8 @@ _RATE, _BATCH = 3e-3, 512
 # Optimizer steps: one for so many rows, within bounds. A clone that errs a little buys labels by its errors, and
 # none of them can be given back.
 _ROWS_PER_STEP, _FEWEST_STEPS, _MOST_STEPS = 16, 1500, 8000
+# Episodes that are shown, about, where nobody says otherwise: enough for every kind of preference.
+_SHOWN_EPISODES = 8192
 # By how much the value of a grid's action falls with its distance from what was shown, in units of scaled return.
 _MARGIN = 0.3
 
@@ -65,18 +67,19 @@ class Demonstrations:
 
 
 def demonstrate(
-    env: VecEnv, controller: LaneController, *, rounds: int, seed: int, noise: float = 0.1
+    env: VecEnv, controller: LaneController, *, seed: int, rounds: int | None = None, noise: float = 0.1
 ) -> Demonstrations:
     """Let a controller drive whole episodes.
 
     Args:
         env: lanes of runs, rewards as they come, or paired.
         controller: drives them.
-        rounds: episodes of each lane.
         seed: of controller and disturbance.
+        rounds: episodes of each lane; None: enough to clone every kind of preference.
         noise: standard deviation of the disturbance of its actions.
     """
     generator = np.random.default_rng(seed)
+    rounds = max(1, _SHOWN_EPISODES // env.num_envs) if rounds is None else rounds
     played = [play(env, controller, seed + i, noise=noise, generator=generator) for i in range(rounds)]
     first = np.concatenate([each.observations[0] for each in played])
     return Demonstrations(
