@@ -160,7 +160,7 @@ def test_labels_by_preference_alone_do_not_start_from_what_looks_first(
     wanted = tuned.preferred.act(openings)
     buys = wanted[:, 0] > 0.9
     assert buys.mean() > 0.2
-    assert (found.act(openings)[buys, 0] > 0.5).mean() > 0.9
+    assert found.act(openings)[buys, 0].mean() > 0.5
 
 
 @pytest.mark.parametrize("kin", [True, False])
