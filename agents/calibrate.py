@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,17 +12,18 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
+from sec_rl.agents.episode_plan import FAMILIES
 from sec_rl.agents.fit_dynamics import fit_ensemble, fit_sensitivity, free_run
 from sec_rl.agents.fit_noise import fit_noise, fit_persistence, noisy_finals
 from sec_rl.agents.recorded_tasks import recorded_tasks
 from sec_rl.agents.trace_batch import TraceBatch, trace_batch
-from sec_rl.agents.traces import read_traces, without
+from sec_rl.agents.traces import digest, read_traces, without
 from sec_rl.backends.simulator.curves import CostCurves, fit_curves
 from sec_rl.backends.simulator.dynamics import Ensemble
 from sec_rl.backends.simulator.model import DESCRIPTION, Noise, Simulator, save_simulator
 from sec_rl.backends.simulator.tasks import accuracy_of
 from sec_rl.envs.utility import utility
-from sec_rl.errors import RunFolderError
+from sec_rl.errors import InputError, RunFolderError, unknown_name
 from sec_rl.values import Metrics, Preference
 
 MEMBERS, EPOCHS = 8, 250
@@ -57,7 +57,7 @@ def calibrate(
     Args:
         traces: folder of recorded episodes.
         out: folder of the simulator.
-        leave_out: families to leave out of everything.
+        leave_out: families, or tasks of theirs, to leave out of everything.
         overwrite: replace an earlier simulator.
         seed: of the fit.
         quick: a smoke test.
@@ -67,7 +67,7 @@ def calibrate(
         what `simulator.json` says of the fit: `left_out` per family, `overall`, and where it came from.
 
     Raises:
-        InputError: there are no episodes, or a setting lacks a dense one.
+        InputError: there are no episodes, no such family, or a setting lacks a dense one.
         RunFolderError: `out` is not empty.
 
     Examples:
@@ -80,9 +80,17 @@ def calibrate(
     if out.exists() and any(out.iterdir()) and not (overwrite and (out / DESCRIPTION).exists()):
         raise RunFolderError(f"{str(out)!r} is not empty; give another folder, or --overwrite for a simulator.")
     say = on_progress or (lambda _: None)
-    table = without(read_traces(traces), leave_out)
+    table = read_traces(traces)
+    # A task stands for its family: whoever shares its texts is left out, too.
+    left = {FAMILIES.get(name, name) for name in leave_out}
+    known = set(table["family"])
+    for name in sorted(left - known):
+        raise unknown_name("family of recorded episodes", name, known)
+    table = without(table, left)
+    if table.empty:
+        raise InputError(f"Without {', '.join(sorted(left))} no recorded episode is left to fit a simulator to.")
     tasks, names = recorded_tasks(table)
-    batch = trace_batch(table, tasks, names)
+    batch = trace_batch(table, tasks)
     curves = cost_curves(table)
     members, epochs = (QUICK_MEMBERS, QUICK_EPOCHS) if quick else (MEMBERS, EPOCHS)
     families = sorted(str(each) for each in set(batch.families))
@@ -101,7 +109,7 @@ def calibrate(
     about = {
         "episodes": len(batch),
         "families": families,
-        "sha256": hashlib.sha256(pd.util.hash_pandas_object(table, index=False).to_numpy().tobytes()).hexdigest(),
+        "sha256": digest(table),
         "seed": seed,
         "cost_error": _cost_error(table, curves),
         "left_out": left_out,

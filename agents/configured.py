@@ -23,7 +23,14 @@ def configured_task(config: RunConfig, on_task: OnTask | None = None) -> Task:
     Raises:
         InputError: something in it cannot be used.
     """
-    task = load_task(config.task, seed=config.seed, text=config.text, text_pair=config.text_pair, label=config.label)
+    task = load_task(
+        config.task,
+        seed=config.seed,
+        batch_size=config.batch_size,
+        text=config.text,
+        text_pair=config.text_pair,
+        label=config.label,
+    )
     if on_task is not None:
         on_task(task)
     return task

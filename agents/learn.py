@@ -88,6 +88,11 @@ def learn(
     if task is not None and start is None:
         raise InputError("Learning in real training is slow; start from a policy (--policy).")
     policy = None if start is None else load_policy(start)
+    if policy is not None and policy.action_mode != "ratios":
+        raise InputError(
+            f"Policy {str(start)!r} has actions of the mode {policy.action_mode!r}; learning goes on from one of the "
+            "mode 'ratios' only."
+        )
     with contextlib.ExitStack() as stack:
         real: WorkerLanes | None = None
         if task is not None:

@@ -38,6 +38,11 @@ def recorded_tasks(table: pd.DataFrame) -> tuple[TaskBatch, tuple[str, ...]]:
     return TaskBatch(**columns), tuple(names)
 
 
+def setting_numbers(table: pd.DataFrame) -> pd.Series:
+    """Return per row the number of its setting, in the order of `recorded_tasks` of the same table."""
+    return table.groupby(_SETTING, sort=True).ngroup()
+
+
 def sample_shifts(table: pd.DataFrame, tasks: TaskBatch) -> Array:
     """Return by how much the validation rows of the segments are harder than all of them, (settings,) in log-odds.
 

@@ -19,6 +19,8 @@ _TRAINED = (
     "example_passes",
     "train_seconds",
 )
+# What must be the same in both runs, see `check_same`.
+_CHECKED = ("budget", "task_fingerprint")
 
 
 def read_reference(config: RunConfig) -> dict[str, Any] | None:
@@ -33,18 +35,28 @@ def read_reference(config: RunConfig) -> dict[str, Any] | None:
                 f"Dense reference {config.dense_reference!r} has {key} {result.get(key)!r}; this run has {value!r}."
             )
     exact = result.get("fp32")
-    missing = [name for name in _TRAINED if not isinstance(exact, dict) or name not in exact]
+    missing = [name for name in _CHECKED if name not in result]
+    missing += [f"fp32.{name}" for name in _TRAINED if not isinstance(exact, dict) or name not in exact]
     if missing:
-        raise InputError(f"Dense reference {config.dense_reference!r} lacks fp32.{missing[0]}.")
+        raise InputError(f"Dense reference {config.dense_reference!r} lacks {missing[0]}; train it again.")
     return result
 
 
-def check_passes(reference: dict[str, Any], session: BertSession) -> None:
-    """Refuse a reference of another budget, before anything is trained."""
-    theirs = reference["example_passes"]
-    # The last batch may overshoot the budget, and batches at the end of a pass are smaller.
-    if abs(theirs - session.budget) > session.config.batch_size:
-        raise InputError(f"The dense reference had {theirs} example passes; this run has {session.budget}.")
+def check_same(reference: dict[str, Any], session: BertSession) -> None:
+    """Refuse a reference of another budget or of other rows, before anything is trained.
+
+    Raises:
+        InputError: it is one.
+    """
+    if reference["budget"] != session.budget:
+        raise InputError(
+            f"The dense reference had {reference['budget']} example passes to spend; this run has {session.budget}."
+        )
+    if reference["task_fingerprint"] != session.task.fingerprint:
+        raise InputError(
+            f"The dense reference was trained on other rows of task {session.config.task!r}: its files, or the "
+            "columns that were read, are not those of this run."
+        )
 
 
 def dense_side(session: BertSession, reference: dict[str, Any] | None, latency: dict[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -14,7 +15,7 @@ from sec_rl.agents.configured import OnTask, configured_controller, configured_t
 from sec_rl.agents.controllers import Controller
 from sec_rl.agents.episode import run_episode, trajectory_line
 from sec_rl.agents.latency_scale import rounds_each, scale_latency
-from sec_rl.agents.reference import check_passes, dense_side, read_reference
+from sec_rl.agents.reference import check_same, dense_side, read_reference
 from sec_rl.agents.run_state import CHECKPOINTS, Saver, check_config, drop_states, how_to_go_on, saved_state
 from sec_rl.agents.targets_report import aimed, check_reach, quiet_notes, targets_report
 from sec_rl.agents.timed_again import time_again
@@ -157,8 +158,12 @@ def _write_run(
     on_task: OnTask | None,
     on_segment: OnSegment | None,
     replicas: Replicas,
+    ending: Callable[[Path, Drive], AbstractContextManager[None]] = how_to_go_on,
 ) -> dict[str, Any]:
-    """Do the run, and tell the processes that train along what they need: a state to go on from, and the result."""
+    """Do the run, and tell the processes that train along what they need: a state to go on from, and the result.
+
+    `ending` is what a run that ends early goes through: it says how to go on, or is somebody else's matter.
+    """
     with open_run_folder(out, overwrite=overwrite, resume=resume) as folder:
         resolved = check_config(folder, config) if resume else None
         if resolved is not None and (folder / RESULT).exists():
@@ -178,7 +183,7 @@ def _write_run(
             write_config(folder, config.model_dump() | {"resolved": known | {"machine": opened.machine}})
         else:
             _restore(opened, saved, folder, resolved)
-        with how_to_go_on(folder, opened.drive):
+        with ending(folder, opened.drive):
             seconds = _loop(opened, folder, on_segment)
             write_result(folder, _close(opened, folder, seconds))
             return replicas.broadcast(_finished(folder))
@@ -196,6 +201,14 @@ def _train_along(config: RunConfig, replicas: Replicas) -> dict[str, Any]:
     run_episode(opened.drive, opened.controller, seed=config.seed, on_step=lambda step: _time_again(opened, step))
     result: dict[str, Any] = replicas.broadcast(None)
     return result
+
+
+def _train_reference(config: RunConfig, folder: Path, replicas: Replicas) -> dict[str, Any]:
+    """Return the result of the dense run beside a run; what ends it early ends the run, which says how both go on."""
+    dense = {"schedule": "dense", "policy": None, "dense_reference": "none", "data_ratio": 1.0}
+    config = config.model_copy(update={**dense, "preference": Preference()})
+    resumes = (folder / CONFIG).exists()
+    return _write_run(config, folder, not resumes, resumes, None, None, replicas, lambda *_: nullcontext())
 
 
 def _finished(folder: Path) -> dict[str, Any]:
@@ -226,7 +239,7 @@ def _open(
         session = BertSession(config.model_copy(update=settings), task, CostTable.from_dict(saved["table"]), replicas)
     metrics = session.open()
     if reference is not None:
-        check_passes(reference, session)
+        check_same(reference, session)
     wanted = aimed(config.preference)
     limits = Limits(data_min=Limits().data_min * config.data_ratio, data_max=config.data_ratio)
     if saved is None:
@@ -349,20 +362,19 @@ def _close(opened: _OpenRun, folder: Path, seconds: dict[str, float]) -> dict[st
     clock = measure_artefact(folder, session.source, task.n_classes, settings)
     closing_seconds = time.perf_counter() - started
     if config.dense_reference == "train":
-        changes = {"schedule": "dense", "dense_reference": "none", "preference": Preference(), "data_ratio": 1.0}
-        place = folder / "dense-reference"
-        resumes = (place / CONFIG).exists()
-        reference = run(config.model_copy(update=changes), place, overwrite=not resumes, resume=resumes)
+        reference = _train_reference(config, folder / "dense-reference", session.replicas)
     predicted = closed["predicted_latency_ms"]
     result = {
         "source": "measured",
         "task": config.task,
         "task_fingerprint": task.fingerprint,
         "encoder": config.encoder,
+        "warm_start": config.transfer.warm_start,
         "schedule": config.schedule,
         "policy": config.policy,
         "preference": asdict(config.preference),
         "seed": config.seed,
+        "budget": session.budget,
         "test_rows": len(task.test),
         **closed,
         "rollbacks": opened.drive.rollbacks,

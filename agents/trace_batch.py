@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from sec_rl.agents.recorded_tasks import on_all_rows, sample_shifts
+from sec_rl.agents.recorded_tasks import on_all_rows, sample_shifts, setting_numbers
 from sec_rl.agents.traces import LEVER_COLUMNS
 from sec_rl.backends.simulator.features import Segment, early_removal, features
 from sec_rl.backends.simulator.tasks import TaskBatch, accuracy_skill, loss_skill
@@ -80,16 +80,16 @@ class TraceBatch:
         )
 
 
-def trace_batch(table: pd.DataFrame, tasks: TaskBatch, names: Sequence[str]) -> TraceBatch:
+def trace_batch(table: pd.DataFrame, tasks: TaskBatch) -> TraceBatch:
     """Return all episodes of a table.
 
     Args:
         table: see `sec_rl.agents.traces`.
-        tasks: descriptors by setting.
-        names: of the settings.
+        tasks: of `recorded_tasks` of this table.
     """
     groups = [rows for _, rows in table.groupby("episode", sort=True)]
-    settings = [names.index(f"{rows['task'].iloc[0]}/{rows['pool_size'].iloc[0]}") for rows in groups]
+    numbers = setting_numbers(table)
+    settings = [int(numbers[rows.index[0]]) for rows in groups]
     own = tasks.take(settings)
     longest = max(len(rows) for rows in groups) - 1
     n = len(groups)

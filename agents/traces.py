@@ -24,6 +24,7 @@ episodes compare; the test split is never touched.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import fields
 from io import BytesIO
@@ -105,6 +106,11 @@ def check_traces(table: pd.DataFrame, name: str) -> pd.DataFrame:
         if rows["segment"].tolist() != list(range(int(rows["n_segments"].iloc[0]) + 1)):
             raise InputError(f"Episode {episode!r} in {name!r} is not complete, or is there twice.")
     return table
+
+
+def digest(table: pd.DataFrame) -> str:
+    """Return what tells these episodes from others, a SHA-256."""
+    return hashlib.sha256(pd.util.hash_pandas_object(table, index=False).to_numpy().tobytes()).hexdigest()
 
 
 def without(table: pd.DataFrame, families: Iterable[str]) -> pd.DataFrame:

@@ -30,7 +30,7 @@ from benchmarks.controllers_report import (
     overtaken_after,
     preference_table,
 )
-from benchmarks.families import LEARNERS, SHARED, Family, left_out_jobs, left_out_options, play_family
+from benchmarks.families import SHARED, Family, left_out_jobs, left_out_options, play_family
 from benchmarks.learned import STEPS
 from benchmarks.options import Options
 from benchmarks.runs import do_all
@@ -67,7 +67,7 @@ def notes_on(options: Options, families: Sequence[Family]) -> list[str]:
         f"Simulated: {len(options.seeds)} worlds of each family, {len(PREFERENCES)} preferences, {N_SEGMENTS} "
         f"segments. Left out in turn: {', '.join(family.name for family in families)}.",
         f"Policies learned for {STEPS:,} steps each, a quarter of what `sec-rl train` takes, with seeds below "
-        f"{1 if options.quick else LEARNERS}; worlds take turns with them.",
+        f"{families[0].learners}; worlds take turns with them.",
         f"By the mean over all runs TPE, a training at a time, {overtaking} (the policy's one training).",
         "What practised in the family itself knows all its worlds, and not in which of them it is: a bound for one "
         "training, and no method, for nobody has the simulator of a task before the first training.",
@@ -76,7 +76,8 @@ def notes_on(options: Options, families: Sequence[Family]) -> list[str]:
         "Passes of other tasks: of the recorded episodes that simulator, policy and tuned schedules rest on.",
         f"Hypervolume: of accuracy, bytes, latency and labels, 1 for a model without any cost, counted from "
         f"{WORST_DROP:g} of accuracy lost and a tenth more of every cost than dense in int8; preferences take turns.",
-        "Intervals: 95 %, worlds resampled within families, all preferences of a world together.",
+        "Intervals: 95 %; within families, learners are resampled, and the worlds that each of them played, all "
+        "preferences of a world together. Where nothing was learned, worlds alone.",
     ]
 
 

@@ -227,7 +227,7 @@ def rows_of(
         train: makes sure that runs are finished.
         trainings: of a search.
     """
-    once = {(cell, method): run for cell in cells for method, run in _scheduled(options, cell).items()}
+    once = {(cell, method): run for cell in cells for method, run in once_of(options, cell).items()}
     under_policy = {
         (cell, name): spec(
             options,
@@ -269,7 +269,7 @@ def rows_of(
     return rows
 
 
-def _scheduled(options: Options, cell: Cell) -> dict[str, RunSpec]:
+def once_of(options: Options, cell: Cell) -> dict[str, RunSpec]:
     """Return the runs that read no preference; one training serves all of them."""
     return {
         DENSE: spec(options, cell, DENSE, {"schedule": "dense", "compression-ratio": "0"}),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -34,12 +34,14 @@ class Line:
         method: key of `Family.outcomes`.
         trainings: for one preference.
         utility: per family (worlds, preferences) of what is kept.
+        learners: policies that worlds took turns with; 1: what was played did not depend on a learner.
     """
 
     name: str
     method: str
     trainings: int
     utility: list[Values]
+    learners: int = 1
 
 
 def lines_of(families: Sequence[Family]) -> list[Line]:
@@ -50,12 +52,14 @@ def lines_of(families: Sequence[Family]) -> list[Line]:
         for number in [budget for budget in BUDGETS if budget <= whole] if searches else [whole]:
             utility = [kept(family.outcomes[method], number if searches else 1)[..., UTILITY] for family in families]
             name = f"{method}, {number} training{'s' if number > 1 else ''}" if searches else method
-            lines.append(Line(name, method, number, utility))
+            learners = families[0].learners if method in LEARNED else 1
+            lines.append(Line(name, method, number, utility, learners))
     return lines
 
 
-def _ahead(ours: Line, theirs: Line) -> list[Values]:
-    return gaps(ours.utility, theirs.utility)
+def _ahead(ours: Line, theirs: Line, statistic: Callable[..., Estimate] = interquartile) -> Estimate:
+    """Return what is ahead of what, run by run; learners are resampled where either side has some."""
+    return statistic(gaps(ours.utility, theirs.utility), max(ours.learners, theirs.learners))
 
 
 def _named(lines: Sequence[Line], method: str, trainings: int | None = None) -> Line:
@@ -73,10 +77,10 @@ def judge(lines: Sequence[Line]) -> list[Criterion]:
     """Return what has to be shown: level with 20 trainings of a search, ahead of control of one lever at a time."""
     policy = _named(lines, POLICY)
     search = _named(lines, TPE, max(BUDGETS))
-    gain = interquartile(_ahead(policy, search))
+    gain = _ahead(policy, search)
     criteria = [Criterion(f"policy with one training minus {search.name}, interquartile mean", gain, "at least", 0.0)]
     for method in [name for name in LEARNED if name != POLICY]:
-        found = interquartile(_ahead(policy, _named(lines, method)))
+        found = _ahead(policy, _named(lines, method))
         name = f"policy minus {method}, lower end of the interval of the interquartile mean"
         criteria.append(Criterion(name, lower_end(found), "at least", 0.0))
     return criteria
@@ -107,9 +111,9 @@ def method_table(families: Sequence[Family], lines: Sequence[Line]) -> str:
         passes, recorded = _spent(families, line)
         ahead = ["", ""]
         if line is not policy:
-            share = improvement(policy.utility, line.utility).times(100.0)
-            ahead = [interquartile(_ahead(policy, line)).text(DIGITS), share.text(0)]
-        utility = interquartile(line.utility).text(DIGITS), mean(line.utility).text(DIGITS)
+            share = improvement(policy.utility, line.utility, policy.learners).times(100.0)
+            ahead = [_ahead(policy, line).text(DIGITS), share.text(0)]
+        utility = [each(line.utility, line.learners).text(DIGITS) for each in (interquartile, mean)]
         rows.append([line.name, str(line.trainings), f"{passes:,.0f}", f"{recorded:,.0f}", *utility, *ahead])
     return markdown_table(header, rows)
 
@@ -120,13 +124,17 @@ def _rivals(lines: Sequence[Line]) -> list[Line]:
     return [_named(lines, PER_PREFERENCE), _named(lines, CUBIC), _named(lines, TPE, max(BUDGETS)), *others]
 
 
+def _of_family(line: Line, index: int) -> Line:
+    return replace(line, utility=[line.utility[index]])
+
+
 def family_table(families: Sequence[Family], lines: Sequence[Line]) -> str:
     """Return what the policy has ahead in each family, interquartile means, and how well its judge knows it."""
     policy, rivals = _named(lines, POLICY), _rivals(lines)
-    rows = [
-        [family.name, *(interquartile([_ahead(policy, rival)[index]]).text(DIGITS) for rival in rivals)]
-        for index, family in enumerate(families)
-    ]
+    rows = []
+    for index, family in enumerate(families):
+        ours, *theirs = (_of_family(line, index) for line in (policy, *rivals))
+        rows.append([family.name, *(_ahead(ours, each).text(DIGITS) for each in theirs)])
     for family, row in zip(families, rows, strict=True):
         error = family.judge.get("half_error_points")
         row.append("" if error is None else f"{error:.1f}")
@@ -140,13 +148,16 @@ def preference_table(families: Sequence[Family], lines: Sequence[Line]) -> str:
     Means, since what a preference costs in a single family is what one looks for here.
     """
     policy, rivals = _named(lines, POLICY), _rivals(lines)
-    ahead = [_ahead(policy, rival) for rival in rivals]
     rows = []
     for place, name in enumerate(PREFERENCES):
         under = slice(place, place + 1)
-        cells = [mean([gap[:, under] for gap in each]).text(DIGITS) for each in ahead]
+
+        def narrowed(line: Line, under: slice = under) -> Line:
+            return replace(line, utility=[each[:, under] for each in line.utility])
+
+        cells = [_ahead(narrowed(policy), narrowed(rival), mean).text(DIGITS) for rival in rivals]
         labels = [100 * family.outcomes[POLICY][:, under, 0, LABELS] for family in families]
-        rows.append([name, *cells, mean(labels).text(0)])
+        rows.append([name, *cells, mean(labels, policy.learners).text(0)])
     header = ["policy ahead, mean, of", *(rival.name for rival in rivals), "labels that it buys, %"]
     return markdown_table(header, rows)
 
@@ -189,8 +200,8 @@ def bound_table(families: Sequence[Family], lines: Sequence[Line]) -> str:
     one_lever = bounds[KNOWING_ONE_LEVER]
     rows = []
     for name, bound in bounds.items():
-        ahead = (_ahead(bound, _named(lines, POLICY)), _ahead(bound, search), _ahead(bound, one_lever))
-        cells = [interquartile(each).text(DIGITS) for each in (bound.utility, *ahead)]
+        ahead = [_ahead(bound, other) for other in (_named(lines, POLICY), search, one_lever)]
+        cells = [each.text(DIGITS) for each in (interquartile(bound.utility), *ahead)]
         rows.append([name, *(cells if bound is not one_lever else [*cells[:-1], ""])])
     header = [
         "one training could reach",
@@ -213,7 +224,7 @@ def _bounds(families: Sequence[Family]) -> dict[str, Line]:
 def gains_over_dense(lines: Sequence[Line]) -> dict[str, Values]:
     """Return per line what its models are worth beyond int8 of the dense model, over all runs, (runs,)."""
     dense = _named(lines, DENSE)
-    return {line.name: np.concatenate([gap.ravel() for gap in _ahead(line, dense)]) for line in lines}
+    return {line.name: np.concatenate([gap.ravel() for gap in gaps(line.utility, dense.utility)]) for line in lines}
 
 
 def learning_curves(families: Sequence[Family]) -> dict[str, list[Estimate]]:

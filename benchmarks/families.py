@@ -9,27 +9,25 @@ from typing import Any
 import pandas as pd
 
 from benchmarks.learned import STEPS, Learners, fingerprint
-from benchmarks.opponents import Opponent, one_training, planners, schedules, searches
+from benchmarks.opponents import BEST_FIXED, PER_PREFERENCE, Opponent, one_training, planners, schedules, searches
 from benchmarks.options import Options, parse_options
 from benchmarks.played import Method, play_worlds
-from benchmarks.prepared import Prepared, load_preferred, prepare
-from benchmarks.recipes import LEARNED
+from benchmarks.prepared import Prepared, digest, load_preferred, prepare
+from benchmarks.recipes import LEARNED, RecipeController
 from benchmarks.side_by_side import Worlds
 from benchmarks.spent import Spent, spend
-from benchmarks.worlds import JUDGES, Judge, Outcomes, World, open_judge
+from benchmarks.worlds import JUDGES, LEARNERS, Judge, Outcomes, World, open_judge
 from sec_rl.agents.baselines import TargetSchedule
 from sec_rl.agents.episode_plan import FAMILIES
 from sec_rl.agents.policy import load_policy
 from sec_rl.agents.shipped import shipped_traces
 from sec_rl.agents.traces import read_traces, without
-from sec_rl.backends.simulator.model import Simulator, load_simulator
+from sec_rl.backends.simulator.model import load_simulator
 from sec_rl.errors import InputError
 from sec_rl.workers import Job
 
 TASKS = ("sst2", "trec6", "mrpc", "clinc150", "snips", "sms-spam")
 SEEDS, QUICK_SEEDS = range(30), 4
-# Trainings of every policy, from seeds of their own; worlds take turns with them.
-LEARNERS = 2
 SHARED = "shared-judge"
 
 
@@ -43,6 +41,7 @@ class Family:
         outcomes: per method (worlds, preferences, trainings, 6), see `World.outcomes`.
         spent: per method, by one model for one preference.
         searches: methods whose trainings are one after the other, of which the best measured one is kept.
+        learners: policies of each recipe; worlds take turns with them.
         bounds: per controller that practised in the family itself (worlds, preferences, 6), see `Learners.knowing`.
         judge: what `World`s were drawn from, JSON-ready.
     """
@@ -52,6 +51,7 @@ class Family:
     outcomes: dict[str, Outcomes]
     spent: dict[str, Spent]
     searches: frozenset[str]
+    learners: int
     bounds: dict[str, Outcomes]
     judge: Mapping[str, Any]
 
@@ -119,13 +119,14 @@ class Opened:
     table: pd.DataFrame
     learning: Learners
 
-    def play(self, label: str, method: Method, policies: Any, worlds: Worlds | None = None) -> Outcomes:
+    def play(self, label: str, method: Method, made_of: Any, worlds: Worlds | None = None) -> Outcomes:
         """Play a method, or read what it ended with when it was played before.
 
         Args:
             label: names the file.
             method: plays worlds.
-            policies: fingerprints of what it was learned as, JSON-ready; when they differ, it is played again.
+            made_of: what tells the controllers from others that were made anew, JSON-ready; when that differs, it is
+                played again.
             worlds: others of this family; None: those of the seeds.
 
         Returns:
@@ -134,7 +135,7 @@ class Opened:
         about = {
             "judge": dict(self.judge.simulator.about),
             "episodes": self.learning.simulator.about["sha256"],
-            "policies": policies,
+            "made of": made_of,
         }
         path = self.learning.judged / f"{label}.npz".replace(" ", "_")
         return play_worlds(method, self.worlds if worlds is None else worlds, path, about)
@@ -155,7 +156,7 @@ def open_family(task: str, options: Options, say: Callable[[str], None]) -> Open
     worlds = Worlds(tuple(judge.world(seed) for seed in options.seeds))
     prepared = prepare(task, shipped_traces(), options, say, steps=STEPS)
     simulator = load_simulator(prepared.folder / "simulator")
-    _check_left_out(name, simulator, prepared)
+    _check_left_out(name, prepared)
     learning = Learners(simulator, prepared, prepared.folder / f"played-{kind}", options, say)
     return Opened(name, judge, worlds, table, learning)
 
@@ -179,11 +180,13 @@ def play_family(task: str, options: Options, say: Callable[[str], None]) -> Fami
     preferred = load_preferred(learning.prepared.folder / "preferred.json")
     opponents |= schedules(TargetSchedule(**learning.prepared.fixed), preferred)
     opponents |= searches() | planners(learning.simulator.predicting())
-    policies = {recipe: [fingerprint(each) for each in controllers] for recipe, controllers in learned.items()}
+    # A table and a schedule are told by what they hold, a policy by its weights.
+    made_of: dict[str, Any] = {recipe: [fingerprint(each) for each in several] for recipe, several in learned.items()}
+    made_of |= {PER_PREFERENCE: digest(preferred), BEST_FIXED: learning.prepared.fixed}
     outcomes = {}
     for method, opponent in opponents.items():
         say(f"{name}: playing {method} ...")
-        outcomes[method] = opened.play(method, opponent.method, policies)
+        outcomes[method] = opened.play(method, opponent.method, made_of.get(method))
     recorded = float(without(opened.table, [name]).drop_duplicates("episode")["budget"].sum())
     spent = {
         method: spend(
@@ -193,22 +196,21 @@ def play_family(task: str, options: Options, say: Callable[[str], None]) -> Fami
     }
     bounds = {}
     for label, controller in learning.knowing(judge.simulator).items():
-        bounds[label] = opened.play(f"bound-{label}", one_training([controller]), policies)[:, :, 0]
+        made = fingerprint(controller) if isinstance(controller, RecipeController) else digest(controller)
+        bounds[label] = opened.play(f"bound-{label}", one_training([controller]), made)[:, :, 0]
     searching = frozenset(method for method, each in opponents.items() if each.searches)
-    return Family(name, worlds.worlds, outcomes, spent, searching, bounds, judge.simulator.about)
+    return Family(name, worlds.worlds, outcomes, spent, searching, learners, bounds, judge.simulator.about)
 
 
-def _check_left_out(family: str, simulator: Simulator, prepared: Prepared) -> None:
-    """Refuse what was put into the folder from elsewhere and knows the family.
+def _check_left_out(family: str, prepared: Prepared) -> None:
+    """Refuse a policy that was put into the folder from elsewhere and knows the family; `prepare` checks the rest.
 
     Raises:
-        InputError: simulator or policy was made with it.
+        InputError: it was made with it.
     """
-    policy = load_policy(prepared.folder / "policy").provenance
-    made_with = {"simulator": simulator.about, "policy": policy.get("simulator", {})}
-    for what, about in made_with.items():
-        if family in (about.get("families") or ()):
-            raise InputError(
-                f"The {what} in {str(prepared.folder)!r} was made with episodes of {family!r}, which is to be left "
-                "out; remove the folder."
-            )
+    about = load_policy(prepared.folder / "policy").provenance.get("simulator", {})
+    if family in (about.get("families") or ()):
+        raise InputError(
+            f"The policy in {str(prepared.folder)!r} was made with episodes of {family!r}, which is to be left out; "
+            "remove the folder."
+        )

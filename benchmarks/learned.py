@@ -23,8 +23,8 @@ from benchmarks.recipes import (
     learn_recipe,
 )
 from sec_rl.agents.calibrate import calibrate
-from sec_rl.agents.lanes import LaneController
 from sec_rl.agents.policy import CARD, Policy, load_policy
+from sec_rl.agents.preferred import PreferredSchedule
 from sec_rl.agents.shipped import shipped_traces
 from sec_rl.agents.simulated_lanes import SimulatorVecEnv
 from sec_rl.agents.traces import read_traces
@@ -129,7 +129,7 @@ class Learners:
             )
         return RecipeController(load_policy(folder), LEARNED[POLICY])
 
-    def knowing(self, family: Simulator) -> dict[str, LaneController]:
+    def knowing(self, family: Simulator) -> dict[str, RecipeController | PreferredSchedule]:
         """Return what practised in the family itself, without end: a bound for whatever trains once.
 
         They know all the family's worlds, and not which of them they are in. No method could have learned them: they
@@ -138,7 +138,7 @@ class Learners:
         Args:
             family: simulator of the left-out family.
         """
-        found: dict[str, LaneController] = {}
+        found: dict[str, RecipeController | PreferredSchedule] = {}
         practised = {
             KNOWING: Recipe(randomised=False),
             KNOWING_ONE_LEVER: Recipe("compression only", randomised=False),

@@ -15,10 +15,9 @@ from benchmarks.search import RandomSearch, TpeSearch, search
 from benchmarks.side_by_side import Worlds
 from benchmarks.worlds import N_OUTCOMES, Outcomes
 from sec_rl.agents.baselines import TargetSchedule
-from sec_rl.agents.controllers import RandomWalk, ScheduleController
+from sec_rl.agents.controllers import RandomWalk
 from sec_rl.agents.lanes import EachLane, LaneController
 from sec_rl.agents.preferred import PreferredSchedule
-from sec_rl.agents.schedules import Schedule
 from sec_rl.backends.simulator.model import Simulator
 
 # Trainings of the searches; what is reported of them are their first 1, 5 and 20.
@@ -47,11 +46,11 @@ class Opponent:
 
 
 def one_training(controllers: Sequence[LaneController]) -> Method:
-    """Return a method that trains once; worlds take turns with controllers that were learned from several seeds."""
+    """Return a method that trains once; worlds take turns with controllers of several seeds, see `stratified`."""
 
     def method(worlds: Worlds) -> Outcomes:
         found = np.empty((len(worlds), len(worlds.preferences), 1, N_OUTCOMES))
-        turns = np.array(worlds.seeds) % len(controllers)
+        turns = np.arange(len(worlds)) % len(controllers)
         for turn in np.unique(turns):
             mine = np.flatnonzero(turns == turn)
             found[mine, :, 0] = worlds.take(mine.tolist()).train(controllers[turn])
@@ -71,7 +70,7 @@ def schedules(fixed: TargetSchedule, preferred: PreferredSchedule) -> dict[str, 
         PER_PREFERENCE: Opponent(one_training([preferred]), learned_from_others=True),
         BEST_FIXED: Opponent(one_training([fixed]), learned_from_others=True),
         CUBIC: Opponent(one_training([TargetSchedule(follows_targets=False)])),
-        DENSE: Opponent(one_training([EachLane(ScheduleController(Schedule("dense", 1.0, 0.0)))])),
+        DENSE: Opponent(one_training([TargetSchedule(1.0, 0.0, follows_targets=False)])),
         "random walk": Opponent(one_training([EachLane(RandomWalk())])),
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -19,11 +20,14 @@ from sec_rl.agents.learn import learn, open_lanes_of
 from sec_rl.agents.policy import load_policy
 from sec_rl.agents.preferred import PreferredSchedule
 from sec_rl.agents.schedules import Schedule
+from sec_rl.agents.traces import digest as digest_of
+from sec_rl.agents.traces import read_traces, without
 from sec_rl.agents.training_plan import QUICK_STEPS
 from sec_rl.agents.tuning import Tuned, tune_schedules
 from sec_rl.backends.simulator.model import load_simulator
 from sec_rl.compression.cost_table import CostTable
 from sec_rl.envs.drive import INITIAL
+from sec_rl.errors import InputError
 from sec_rl.files import write_atomically
 from sec_rl.values import Ratios
 
@@ -77,16 +81,26 @@ def prepare(
     """
     family = FAMILIES.get(task, task)
     folder = options.out / f"without-{family}"
+    episodes = read_traces(traces)
+    # Nothing is to be left out for a task that nobody recorded.
+    left_out = [family] if family in set(episodes["family"]) else []
     if not (folder / "simulator" / "simulator.json").is_file():
         say(f"fitting a simulator without {family} ...")
-        calibrate(traces, folder / "simulator", leave_out=[family], quick=options.quick)
-    lanes = open_lanes_of(load_simulator(folder / "simulator"))
+        calibrate(traces, folder / "simulator", leave_out=left_out, quick=options.quick)
+    simulator = load_simulator(folder / "simulator")
+    if simulator.about.get("sha256") != digest_of(without(episodes, left_out)):
+        raise InputError(
+            f"The simulator in {str(folder)!r} was fitted to other episodes than those of today; remove the folder."
+        )
+    lanes = open_lanes_of(simulator)
     tuned: Tuned | None = None
-    if not (folder / _PREFERRED).is_file():
+    learned = (folder / "policy" / "policy.json").is_file()
+    # A policy starts from the table that it is compared with.
+    if not (learned and (folder / _PREFERRED).is_file()):
         say(f"tuning a schedule per preference without {family} ...")
         tuned = tune_schedules(lanes, episodes=64) if options.quick else tune_schedules(lanes)
         save_preferred(tuned.preferred, folder / _PREFERRED)
-    if not (folder / "policy" / "policy.json").is_file():
+    if not learned:
         say(f"learning a policy without {family} ...")
         steps = QUICK_STEPS if options.quick else steps
         learn(folder / "policy", simulator=folder / "simulator", steps=steps, tuned=tuned, overwrite=True)
@@ -96,8 +110,17 @@ def prepare(
 
 def save_preferred(preferred: PreferredSchedule, path: Path) -> None:
     """Write a schedule per preference as JSON."""
+    write_atomically(path, _as_json(preferred) + "\n")
+
+
+def digest(preferred: PreferredSchedule) -> str:
+    """Return what tells a schedule per preference from others, a SHA-256."""
+    return hashlib.sha256(_as_json(preferred).encode()).hexdigest()
+
+
+def _as_json(preferred: PreferredSchedule) -> str:
     grid = [asdict(schedule) for schedule in preferred.grid]
-    write_atomically(path, json.dumps({"grid": grid, "terms": preferred.terms.tolist()}) + "\n")
+    return json.dumps({"grid": grid, "terms": preferred.terms.tolist()})
 
 
 def load_preferred(path: Path) -> PreferredSchedule:

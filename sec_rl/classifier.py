@@ -15,6 +15,7 @@ from sec_rl.files import leads_out, read_json
 from sec_rl.hub import fetched
 from sec_rl.measurement.onnx_session import open_session
 from sec_rl.measurement.prediction import Encodings, predict_session
+from sec_rl.readable import text_fault
 
 REQUIRED_FILES = ("model.onnx", "config.json", "tokenizer.json")
 # What an exported model may consist of.
@@ -105,7 +106,7 @@ class Classifier:
             one prediction per text, in their order.
 
         Raises:
-            InputError: one string instead of a list, or as many pairs as texts are not given.
+            InputError: one string instead of a list, not as many pairs as texts, or one of them is no text.
         """
         if isinstance(texts, str) or isinstance(pairs, str):
             raise InputError("predict takes a list of texts, not a single one.")
@@ -113,6 +114,10 @@ class Classifier:
             raise InputError(f"There are {len(texts)} texts and {len(pairs)} second texts.")
         if not texts:
             return []
+        for name, values in (("text", texts), ("second text", pairs or ())):
+            for number, value in enumerate(values, 1):
+                if fault := text_fault(value):
+                    raise InputError(f"The {name} {number} of {len(values)} {fault}.")
         inputs = list(texts) if pairs is None else list(zip(texts, pairs, strict=True))
         encoded = self._tokenizer.encode_batch(inputs)
         encodings = Encodings([e.ids for e in encoded], [e.type_ids for e in encoded], self._pad_id)

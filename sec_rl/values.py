@@ -56,6 +56,11 @@ class Levers:
     distillation_weight: float = 0.2
     depth_share: float = 0.0
 
+    @property
+    def edits(self) -> bool:
+        """Whether texts are trained on as edited copies."""
+        return self.augmentation_strength > 0.0 and max(self.augmentation_share, self.pseudo_label_share) > 0.0
+
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)

@@ -25,8 +25,19 @@ from benchmarks.recipes import LEARNED, POLICY
 from benchmarks.search import SPACE, RandomSearch, TpeSearch, draw_settings, schedule_of, search
 from benchmarks.side_by_side import Worlds
 from benchmarks.spent import curve, front_points, hypervolume, hypervolumes, kept, overtakes, spend
-from benchmarks.stratified import improvement, interquartile, lower_end
-from benchmarks.worlds import ACCURACY, LABELS, MEASURED, N_OUTCOMES, PREFERENCES, UTILITY, Judge, World, open_judge
+from benchmarks.stratified import improvement, interquartile, lower_end, mean
+from benchmarks.worlds import (
+    ACCURACY,
+    LABELS,
+    LEARNERS,
+    MEASURED,
+    N_OUTCOMES,
+    PREFERENCES,
+    UTILITY,
+    Judge,
+    World,
+    open_judge,
+)
 from sec_rl.agents.baselines import TargetSchedule
 from sec_rl.agents.evaluate import play
 from sec_rl.agents.preferred import PreferredSchedule
@@ -125,6 +136,11 @@ def test_interquartile_means_ignore_tails_and_resample_whole_worlds() -> None:
     assert often.high == pytest.approx(once.high, abs=0.1)
     assert improvement([np.array([[1.0, 2.0]])], [np.array([[0.0, 2.0]])]).mean == 0.75
     assert lower_end(once).mean == once.low
+    # Two learners that differ: however many worlds each of them played, the next one may be like either.
+    taught = 0.01 * one + np.array([[-1.0], [1.0]] * 10)
+    worlds_only, both = mean([taught]), mean([taught], learners=2)
+    assert worlds_only.mean == both.mean
+    assert lower_end(both).mean < -0.9 < -0.6 < lower_end(worlds_only).mean
     with pytest.raises(InputError, match="two seeds"):
         lower_end(interquartile([one[:1]]))
 
@@ -136,13 +152,20 @@ def test_trainings_share_their_world_and_not_their_luck(judged: Judge, world: Wo
     assert (first[:, ACCURACY] != other[:, ACCURACY]).all()
     # What is measured scatters around what is; what costs are is no matter of luck.
     np.testing.assert_array_equal(first[:, LABELS], other[:, LABELS])
-    many = np.stack([worlds.train(controller, training)[0] for training in range(20)])
-    noise = (many[..., MEASURED] - many[..., UTILITY])[:, :6]
+    several = Worlds(tuple(judged.world(seed) for seed in range(16)))
+    many = np.stack([several.train(controller, training) for training in range(8)])
+    noise = (many[..., MEASURED] - many[..., UTILITY])[:, :, :6]
     assert 0.002 < noise.std() < 0.03
-    assert abs(noise.mean()) < 3 * noise.std() / np.sqrt(noise.size)
+    # One split judges all models of a world, and two thirds of its luck are the same for each of them.
+    common = noise.mean(axis=(0, 2))
+    assert 0.4 < common.var() / noise.var() < 0.9
+    assert abs(common.mean()) < 3 * common.std() / np.sqrt(len(common))
     assert len(world.simulator.tasks) == world.simulator.ensemble.n_members == 1
     assert first.shape == (len(PREFERENCES), N_OUTCOMES)
-    settings = {judged.world(seed).simulator.names for seed in range(4)}
+    settings = {judged.world(seed).simulator.names for seed in range(0, 16, LEARNERS)}
+    for learner in range(LEARNERS):
+        met = {judged.world(seed).simulator.names for seed in range(learner, 16, LEARNERS)}
+        assert met == settings
     assert settings == {(name,) for name in judged.simulator.names}
 
 
@@ -150,7 +173,7 @@ def test_worlds_side_by_side_are_what_each_is_alone(judged: Judge) -> None:
     several = Worlds(tuple(judged.world(seed) for seed in range(4)))
     alone = [several.take([place]) for place in range(4)]
     for method in (
-        one_training([TargetSchedule(), TargetSchedule(compression_ratio=0.75)]),
+        one_training([TargetSchedule()]),
         partial(search, new=RandomSearch, trainings=2),
         partial(train_population, size=3),
         partial(train_greedily, model=judged.simulator, horizon=1),
@@ -158,6 +181,11 @@ def test_worlds_side_by_side_are_what_each_is_alone(judged: Judge) -> None:
         found = method(several)
         assert found.shape[:2] == (4, len(PREFERENCES))
         np.testing.assert_allclose(found, np.concatenate([method(each) for each in alone]), atol=1e-12)
+    learners = [TargetSchedule(), TargetSchedule(compression_ratio=0.75)]
+    each = [one_training([learner])(several) for learner in learners]
+    turns = one_training(learners)(several)
+    for turn, found in enumerate(each):
+        np.testing.assert_allclose(turns[turn::2], found[turn::2], atol=1e-12)
     assert len({float(value) for value in found[:, 0, 0, ACCURACY]}) > 1
     with pytest.raises(InputError, match="equal segments"):
         Worlds((judged.world(0), judged.world(0, 6)))
@@ -252,7 +280,7 @@ def simulated_family(ahead: float) -> Family:
     spent = {method: spend(trainings, 100.0, 0.01) for method, trainings in methods.items()}
     simulator = load_simulator(shipped_simulator())
     worlds = [World(simulator, seed) for seed in range(n)]
-    return Family("x", worlds, outcomes, spent, frozenset({TPE}), {}, {})
+    return Family("x", worlds, outcomes, spent, frozenset({TPE}), 2, {}, {})
 
 
 def test_verdicts_can_say_no() -> None:
@@ -335,5 +363,5 @@ def test_a_folder_that_knows_the_family_is_refused(tmp_path: Path) -> None:
     shutil.copytree(shipped_policy(), folder / "policy")
     save_preferred(PreferredSchedule((TargetSchedule(),), np.zeros((8, 1, 5))), folder / "preferred.json")
     options = read_options(["--quick", "--tasks", "movie-reviews", "--out", str(tmp_path)])
-    with pytest.raises(InputError, match=r"The simulator in .* was made with episodes of 'movie-reviews'"):
+    with pytest.raises(InputError, match=r"The simulator in .* was fitted to other episodes"):
         play_family("movie-reviews", options, lambda _: None)

@@ -89,7 +89,9 @@ def test_head_learns_and_damage_shows() -> None:
 
     def perplexity(words: torch.Tensor | None = None) -> float:
         assert session.language is not None
-        return session.language.perplexity(session.model.encoder, held_out, seed=0, words=words)
+        found = session.language.perplexity(session.model.encoder, held_out, seed=0, words=words)
+        assert found is not None
+        return found
 
     untrained = perplexity()
     trained = _trained(session, 1.0)

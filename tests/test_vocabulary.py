@@ -20,7 +20,7 @@ def parts():  # type: ignore[no-untyped-def]
     """Return model and tokenizer before, kept ids, and model and tokenizer after."""
     source = resolve_encoder("minilm-l6")
     model, tokenizer = load_dense(source, ["no", "yes"], 0)
-    kept = needed_tokens(tokenizer, TEXTS, n_common=500)
+    kept = needed_tokens(tokenizer, TEXTS, 128, n_common=500)
     assert kept is not None
     smaller, _ = load_dense(source, ["no", "yes"], 0)
     prune_embeddings(smaller, kept)

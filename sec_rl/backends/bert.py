@@ -24,6 +24,7 @@ from sec_rl.compression.vocabulary import needed_tokens, prune_embeddings, prune
 from sec_rl.config import RunConfig
 from sec_rl.data.semi_supervised import PseudoLabels, pseudo_labels
 from sec_rl.data.transfer import layer_learning_rates
+from sec_rl.data.wordnet import synonyms
 from sec_rl.encoders import resolve_encoder
 from sec_rl.errors import InputError
 from sec_rl.measurement.accuracy import Scores, classification_scores
@@ -61,13 +62,18 @@ def seen_rows(config: RunConfig, budget: int) -> int:
     return config.validation_rows or max(MIN_VALIDATION, affordable)
 
 
+def encoder_of(config: RunConfig) -> str:
+    """Return the name, folder or hub id of the weights that a run starts from."""
+    return config.transfer.warm_start or config.encoder
+
+
 def _check_lengths(config: RunConfig, most: int) -> None:
     """Raise InputError for a length that the encoder has no positions for."""
     for name in ("max_length", "latency_sequence_length"):
         length = getattr(config, name)
         if length > most:
             raise InputError(
-                f"--{name.replace('_', '-')} is {length}; encoder {config.encoder!r} reads {most} tokens at most."
+                f"--{name.replace('_', '-')} is {length}; encoder {encoder_of(config)!r} reads {most} tokens at most."
             )
 
 
@@ -107,17 +113,20 @@ class BertSession(EncoderSession):
         # Of an earlier session in this process.
         release_memory()
         config = self.config
+        if config.levers.edits:
+            # Read before anything is trained: without their wheel nothing can be edited.
+            synonyms()
         self.threads = config.threads or max(1, usable_cores() // self.replicas.here)
         torch.set_num_threads(self.threads)
         torch.manual_seed(config.seed)
         self.precision = resolve_precision(config.precision)
-        self.source = resolve_encoder(config.transfer.warm_start or config.encoder)
+        self.source = resolve_encoder(encoder_of(config))
         model, tokenizer = load_dense(self.source, self.task.label_names, config.seed)
         _check_lengths(config, model.config.max_position_embeddings)
         self.dense_bytes = dense_bytes(model)
         pool = self.task.train
         if config.prunes_vocabulary:
-            kept = needed_tokens(tokenizer, pool.texts + (pool.pairs or ()))
+            kept = needed_tokens(tokenizer, pool.texts + (pool.pairs or ()), config.max_length)
             if kept is None:
                 self.notes.append("The vocabulary is not WordPiece and was kept whole.")
             else:
@@ -157,6 +166,8 @@ class BertSession(EncoderSession):
         self.teacher: Teacher | None = None
         self.teacher_accuracy: float | None = None
         self._scores = self._score()
+        # Those are made again when a run is resumed.
+        self._n_opening_notes = len(self.notes)
         return self._metrics()
 
     def advance(self, ratios: Ratios, levers: Levers) -> Metrics:
@@ -243,9 +254,13 @@ class BertSession(EncoderSession):
 
     def _keep_as_teacher(self, dense: SlimEncoderForSequenceClassification) -> None:
         """Let the dense model teach what is left of it; of several, where a run went back to dense, the best."""
-        if self.teacher_accuracy is None or self._scores.accuracy >= self.teacher_accuracy:
+        accuracy = self._scores.accuracy
+        if self._fits_head and self._segment == 1:
+            # What was scored at the opening had its head still as it was drawn.
+            accuracy = self._score(dense).accuracy
+        if self.teacher_accuracy is None or accuracy >= self.teacher_accuracy:
             self.teacher = Teacher(dense, len(self.pool), self.precision)
-            self.teacher_accuracy = self._scores.accuracy
+            self.teacher_accuracy = accuracy
 
     def _start_again(self, ratios: Ratios, levers: Levers, error: TrainingDivergedError) -> None:
         """Return to where the segment started, at a lower rate; passes that were taken stay spent."""
@@ -273,6 +288,7 @@ class BertSession(EncoderSession):
             "preparing_seconds": self.preparing_seconds,
             "validation_seconds": self.validation_seconds,
             "setbacks": self.setbacks.state(),
+            "notes": self.notes[self._n_opening_notes :],
         }
 
     def resume(self, state: Mapping[str, Any]) -> None:
@@ -295,6 +311,7 @@ class BertSession(EncoderSession):
         self._data_ratio, self._segment = state["data_ratio"], state["segment"]
         self.passes_done = state["passes_done"]
         self.setbacks = Setbacks.from_state(state["setbacks"])
+        self.notes += state["notes"]
         self.train_seconds = state["train_seconds"]
         self.preparing_seconds, self.validation_seconds = state["preparing_seconds"], state["validation_seconds"]
 
@@ -379,9 +396,9 @@ class BertSession(EncoderSession):
         self.examples.unlabelled.use(found.rows)
         return found
 
-    def _score(self) -> Scores:
+    def _score(self, model: SlimEncoderForSequenceClassification | None = None) -> Scores:
         started = time.perf_counter()
-        probabilities, _ = predict(self.model, self.validation_rows, self.precision, replicas=self.replicas)
+        probabilities, _ = predict(model or self.model, self.validation_rows, self.precision, replicas=self.replicas)
         self.validation_seconds += time.perf_counter() - started
         if not np.isfinite(probabilities).all():
             raise TrainingDivergedError("A prediction for a validation text became no number.")

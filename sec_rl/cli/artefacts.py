@@ -48,7 +48,7 @@ def predict(
 
     if not texts:
         raise InputError("predict needs at least one text, or - to read them from standard input.")
-    lines = [line.rstrip("\n") for line in sys.stdin] if texts == ("-",) else list(texts)
+    lines = _typed_lines() if texts == ("-",) else list(texts)
     for prediction in Classifier(model).predict(lines, pair):
         if as_json:
             print(json.dumps(asdict(prediction)))
@@ -158,3 +158,9 @@ def push(
 
     address = publish(folder, repository, licence=licence, private=private)
     print(address if quiet else f"{folder} is now at {address}")
+
+
+def _typed_lines() -> list[str]:
+    """Return the lines of standard input; bytes that are no UTF-8 stay as lone surrogates, which are named later."""
+    text = sys.stdin.buffer.read().decode("utf-8", "surrogateescape")
+    return [line.rstrip("\r") for line in text.removesuffix("\n").split("\n")] if text else []

@@ -54,7 +54,9 @@ def for_task(values: dict[str, Any], task: str | None, path: Path) -> dict[str, 
     tables = values.pop("tasks", {})
     if not (isinstance(tables, dict) and all(isinstance(table, dict) for table in tables.values())):
         raise InputError(f"Configuration {str(path)!r}: 'tasks' holds a table per task, such as 'questions'.")
-    return _merged(values, tables.get(task or values.get("task"), {}))
+    named = task or values.get("task")
+    # What is no name is refused where the values are checked.
+    return _merged(values, tables.get(named, {}) if isinstance(named, str) else {})
 
 
 def _merged(values: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

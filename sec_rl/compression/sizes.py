@@ -21,9 +21,13 @@ def dense_bytes(model: SlimEncoderForSequenceClassification) -> int:
 def artefact_bytes(model: nn.Module) -> int:
     """Return the bytes of the int8 export of a model or of a part of it, up to a few kilobytes of graph.
 
-    Matrices take a byte an entry, words' embeddings half of one, everything else four.
+    Matrices take a byte an entry, words' embeddings half of one, everything else four. Relative positions add a byte
+    for each pair of positions.
     """
+    config = getattr(model, "config", None)
     total = 0.0
+    if isinstance(config, SlimEncoderConfig) and config.relative_buckets:
+        total += config.max_position_embeddings**2
     for name, parameter in model.named_parameters():
         stored = stored_as(name, parameter.ndim)
         total += _BYTES[stored] * parameter.numel()

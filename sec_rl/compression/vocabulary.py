@@ -22,7 +22,7 @@ N_COMMON = 12_000
 
 
 def needed_tokens(
-    tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], n_common: int = N_COMMON
+    tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_length: int, n_common: int = N_COMMON
 ) -> NDArray[np.int64] | None:
     """Return the ids to keep, ascending, or None when the tokenizer's vocabulary cannot be cut.
 
@@ -33,6 +33,7 @@ def needed_tokens(
     Args:
         tokenizer: a fast tokenizer.
         texts: the pool's texts, unlabelled ones included.
+        max_length: tokens of a text that are read.
         n_common: pieces to keep on top of those that occur.
     """
     description = json.loads(tokenizer.backend_tokenizer.to_str())
@@ -41,7 +42,10 @@ def needed_tokens(
     vocabulary: dict[str, int] = description["model"]["vocab"]
     prefix = description["model"]["continuing_subword_prefix"]
     keep = np.zeros(len(tokenizer), bool)
-    for batch in tokenizer.backend_tokenizer.encode_batch(list(texts), add_special_tokens=True):
+    # A tokenizer's file may hold a length of its own, and padding to it.
+    whole = Tokenizer.from_str(json.dumps({**description, "padding": None, "truncation": None}))
+    whole.enable_truncation(max_length)
+    for batch in whole.encode_batch(list(texts), add_special_tokens=True):
         keep[batch.ids] = True
     keep[[token["id"] for token in description["added_tokens"]]] = True
     keep[list(tokenizer.all_special_ids)] = True

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from sec_rl.errors import InputError
+from sec_rl.readable import shown
 from sec_rl.tasks.near_duplicates import near_duplicates
-from sec_rl.tasks.rows import shown
 from sec_rl.tasks.splitting import stratified_holdout
 from sec_rl.tasks.task import SPLITS, Split, Task
 

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-from sec_rl.tasks.rows import shown
+from sec_rl.readable import shown
 
 COLUMNS = ("text", "text_pair", "label")
 _NEEDED = ("text", "label")

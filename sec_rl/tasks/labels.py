@@ -7,7 +7,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from sec_rl.tasks.rows import RawRows, raise_if_bad, shown
+from sec_rl.readable import shown
+from sec_rl.tasks.rows import RawRows, raise_if_bad
 from sec_rl.tasks.task import Split
 
 

@@ -10,8 +10,9 @@ import re
 from pathlib import Path
 
 from sec_rl.errors import InputError
+from sec_rl.readable import shown
 from sec_rl.tasks.columns import AS_TOLD, Columns, find_columns
-from sec_rl.tasks.rows import RawRows, shown
+from sec_rl.tasks.rows import RawRows
 
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]*)")
 _DECIMAL = re.compile(r"[+-]?([0-9]+\.[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
@@ -35,7 +36,10 @@ def read_csv(path: Path, asked: Columns = AS_TOLD) -> RawRows:
     Raises:
         InputError: the file cannot be opened.
     """
-    reader = csv.reader(io.StringIO(_decoded(path), newline=""), strict=True)
+    text = _decoded(path)
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    # Of the module, not of a reader: a long text is sound, and what is too long for the encoder is cut.
+    usual = csv.field_size_limit(max(len(text), 1))
     problems: list[str] = []
     places: list[str] = []
     rows: list[list[str]] = []
@@ -54,6 +58,8 @@ def read_csv(path: Path, asked: Columns = AS_TOLD) -> RawRows:
                 problems.append(f"{where} has {len(fields)} fields, the header has {len(header)}")
     except csv.Error as error:
         problems.append(f"{path.name} line {start} is no csv: {error}")
+    finally:
+        csv.field_size_limit(usual)
     found = find_columns(path.name, header, asked)
     if isinstance(found, str):
         return RawRows(path.name, problems=(found,))

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sec_rl.errors import InputError
+from sec_rl.readable import encoding_fault, shown, text_fault
 
 MAX_LISTED = 20
-_MAX_SHOWN_CHARACTERS = 40
 
 
 @dataclass(frozen=True)
@@ -44,13 +44,9 @@ class RawRows:
 
 def text_problem(value: object) -> str | None:
     """Say what is wrong with a text, or None."""
-    if value is None:
-        return "is missing"
-    if not isinstance(value, str):
-        return f"is {shown(value)}, not text"
-    if not value.strip():
+    if isinstance(value, str) and not value.strip():
         return "is empty"
-    return _encoding_problem(value)
+    return text_fault(value)
 
 
 def label_problem(value: object) -> str | None:
@@ -58,7 +54,7 @@ def label_problem(value: object) -> str | None:
     if value is None or (isinstance(value, str) and not value.strip()):
         return "is missing"
     if isinstance(value, str):
-        return _encoding_problem(value)
+        return encoding_fault(value)
     if isinstance(value, bool) or not isinstance(value, int):
         return f"is {shown(value)}; labels are integers or names"
     if value < 0:
@@ -97,21 +93,3 @@ def raise_if_bad(task_name: str, problems: Sequence[str]) -> None:
     more = f"; and {rest} more" if rest > 0 else ""
     count = f"{len(problems)} problems: " if len(problems) > 1 else ""
     raise InputError(f"Task {task_name!r} cannot be used: {count}{listed}{more}.")
-
-
-def shown(value: object) -> str:
-    """Return a short representation of a value for a message."""
-    text = repr(value)
-    return text if len(text) <= _MAX_SHOWN_CHARACTERS else text[: _MAX_SHOWN_CHARACTERS - 3] + "..."
-
-
-def _encoding_problem(text: str) -> str | None:
-    """Find bytes that a reader could not decode (kept as lone surrogates), and surrogates of broken JSON escapes."""
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        code = ord(text[error.start])
-        if 0xDC80 <= code <= 0xDCFF:
-            return f"is not valid UTF-8 (byte 0x{code - 0xDC00:02x})"
-        return f"is not valid Unicode (lone surrogate U+{code:04X})"
-    return None

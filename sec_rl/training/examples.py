@@ -50,12 +50,13 @@ class ExampleSource:
         augmented = self.generator.random(len(chosen)) < levers.augmentation_share
         if pseudo is not None and len(pseudo.rows) and levers.pseudo_label_share > 0.0:
             n_pseudo = round(levers.pseudo_label_share * len(chosen))
-            own = self.unlabelled.next()[:n_pseudo]
-            keep = len(chosen) - len(own)
-            chosen = np.concatenate([chosen[:keep], own])
-            labels = np.concatenate([labels[:keep], pseudo.labels[np.searchsorted(pseudo.rows, own)]])
+            # Batches are sorted by length: cut as they are, they would lose their longest rows in every pass.
+            own = self.generator.permutation(self.unlabelled.next())[:n_pseudo]
+            kept = self.generator.permutation(len(chosen))[len(own) :]
+            chosen = np.concatenate([chosen[kept], own])
+            labels = np.concatenate([labels[kept], pseudo.labels[np.searchsorted(pseudo.rows, own)]])
             # A pseudo-label comes from the plain text, so the copy that is trained on is an augmented one.
-            augmented = np.concatenate([augmented[:keep], np.ones(len(own), bool)])
+            augmented = np.concatenate([augmented[kept], np.ones(len(own), bool)])
         if not augmented.any() or levers.augmentation_strength == 0.0:
             return Batch(self.rows.take(chosen), labels, chosen)
         return Batch(self._edited(chosen, augmented, levers.augmentation_strength), labels, chosen, edited=True)

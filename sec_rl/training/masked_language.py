@@ -126,8 +126,8 @@ class MaskedLanguageModel:
     @torch.inference_mode()
     def perplexity(
         self, encoder: SlimEncoder, rows: TokenRows, seed: int, words: Tensor | None = None, batch_size: int = 64
-    ) -> float:
-        """Return the exponential of the mean cross-entropy of masked tokens, at least 1.
+    ) -> float | None:
+        """Return the exponential of the mean cross-entropy of masked tokens, at least 1; None where none was masked.
 
         Args:
             encoder: in fp32; is scored in eval mode.
@@ -149,7 +149,7 @@ class MaskedLanguageModel:
             count += len(hidden)
         self.head.train()
         encoder.train(was_training)
-        return math.exp(total / max(count, 1))
+        return math.exp(total / count) if count else None
 
     def _mask(self, rows: TokenRows, generator: np.random.Generator) -> tuple[dict[str, Tensor], Tensor]:
         """Return padded rows with tokens hidden, and the (n, sequence) labels."""
