@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import subprocess
 import sys
@@ -251,3 +252,36 @@ def test_a_model_that_opens_and_then_fails_is_refused_in_one_line(tmp_path: Path
     path.write_bytes(model.SerializeToString())
     with pytest.raises(InputError, match=r"fails on 1 texts: .*Gather"):
         Classifier(tmp_path).predict(["a good film"])
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("caf\udce9", "byte 0xe9"), (None, "is missing"), (3, "is 3, not text"), ("\ud800", "U\\+D800")],
+)
+def test_what_is_no_text_is_named(folder: Path, text: Any, said: str) -> None:
+    classifier = Classifier(folder)
+    with pytest.raises(InputError, match=f"The text 2 of 2 .*{said}"):
+        classifier.predict(["good", text])
+    with pytest.raises(InputError, match=f"The second text 1 of 1 .*{said}"):
+        classifier.predict(["good"], [text])
+
+
+def test_lines_of_another_encoding_are_named(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["sec-rl", "predict", str(folder), "-"])
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"good\r\ncaf\xe9\n"), encoding="utf-8"))
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code == 2
+    assert "text 2 of 2 is not valid UTF-8 (byte 0xe9)" in capsys.readouterr().err
+
+
+def test_lines_of_standard_input_are_texts(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["sec-rl", "predict", str(folder), "-", "--quiet"])
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"good\nbad film\n"), encoding="utf-8"))
+    with contextlib.suppress(SystemExit):
+        main()
+    assert capsys.readouterr().out.split() == ["pos", "neg"]

@@ -189,6 +189,7 @@ def test_what_a_run_adds_about_itself_is_no_setting(call: Call, tmp_path: Path) 
         ('task = "a"\n[levers]\ndepth_shar = 0.4\n', "--levers.depth-share"),
         ('task = "a"\ndata_ratio = "much"\n', "--data-ratio is 'much'"),
         ('task = "a\n', "not TOML"),
+        ('task = ["a", "b"]\n', "[task]"),
         ("", "--task"),
     ],
 )

@@ -107,3 +107,12 @@ def test_head_learns_and_damage_shows() -> None:
         session.model.encoder.embeddings.word.weight.normal_()
     assert perplexity() > 1.5 * trained
     assert math.isfinite(perplexity())
+
+
+def test_of_nothing_masked_there_is_no_perplexity() -> None:
+    session = _opened()
+    assert session.language is not None
+    one = session.rows.take(np.arange(1))
+    special = np.array([session.tokenizer.cls_token_id, session.tokenizer.sep_token_id])
+    empty = replace(one, ids=(special,), segments=None if one.segments is None else (np.zeros(2, np.int64),))
+    assert session.language.perplexity(session.model.encoder, empty, seed=0) is None

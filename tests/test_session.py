@@ -20,7 +20,7 @@ from sec_rl.classifier import Classifier
 from sec_rl.cli import main
 from sec_rl.compression.loading import load_dense
 from sec_rl.config import RunConfig, TransferConfig
-from sec_rl.errors import InputError, RunFolderError
+from sec_rl.errors import InputError, MissingDependencyError, RunFolderError
 from sec_rl.report.cost import PARTS
 from sec_rl.run_folder import open_run_folder, read_result
 from sec_rl.tasks import Task, load_task
@@ -97,6 +97,35 @@ def test_the_best_dense_model_of_a_run_teaches(task: Task) -> None:
         accuracies.append(session.teacher_accuracy)
         assert (session.teacher is before) == (accuracy == 0.7)
     assert accuracies == [0.6, 0.6, 0.8, 0.8, 0.8]
+
+
+def test_a_teacher_of_the_first_segment_is_scored_with_its_fitted_head(task: Task) -> None:
+    session = opened(task)
+    untrained = session._scores.accuracy
+    session._scores = replace(session._scores, accuracy=0.0)
+    session.advance(Ratios(0.2, 0.3), Levers())
+    assert session.teacher_accuracy is not None
+    assert session.teacher_accuracy > max(untrained, 0.7)
+
+
+def test_edited_copies_without_their_wheel_are_refused_before_training(
+    task: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing() -> None:
+        raise MissingDependencyError("no wheel")
+
+    monkeypatch.setattr(bert, "synonyms", missing)
+    opened(task)
+    for levers in (Levers(augmentation_share=0.1), Levers(pseudo_label_share=0.1)):
+        with pytest.raises(MissingDependencyError):
+            opened(task, levers=levers)
+
+
+def test_what_was_noted_while_training_is_noted_after_a_resume(task: Task) -> None:
+    session, again = opened(task), opened(task)
+    session.notes.append("something happened")
+    again.resume(session.state())
+    assert again.notes == session.notes
 
 
 def test_who_has_overtaken_the_teacher_learns_from_labels_alone(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:

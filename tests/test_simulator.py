@@ -10,6 +10,7 @@ from typing import Any
 
 import gymnasium
 import numpy as np
+import pandas as pd
 import pytest
 from gymnasium.utils.env_checker import check_env as gymnasium_check
 from hypothesis import given, settings
@@ -18,7 +19,9 @@ from stable_baselines3.common.env_checker import check_env as sb3_check
 
 import sec_rl  # noqa: F401  it registers the environment
 from sec_rl.agents.calibrate import OWN_MEMBERS, QUICK_MEMBERS, calibrate
+from sec_rl.agents.recorded_tasks import recorded_tasks
 from sec_rl.agents.simulated_lanes import SimulatorVecEnv
+from sec_rl.agents.trace_batch import trace_batch
 from sec_rl.backends.simulator.dynamics import COMMON
 from sec_rl.backends.simulator.lanes import Opening, draw_opening
 from sec_rl.backends.simulator.model import DESCRIPTION, WEIGHTS, Simulator, load_simulator
@@ -77,6 +80,25 @@ def test_a_family_can_be_left_out_of_everything(tmp_path: Path) -> None:
     assert simulator.ensemble.family.tolist() == [COMMON] * QUICK_MEMBERS + own
     families = [report["families"][int(number)] for number in simulator.tasks.family]
     assert families == [name[0] for name in simulator.names]
+
+
+def test_only_what_was_recorded_can_be_left_out(tmp_path: Path) -> None:
+    traces = write_traces(tmp_path / "traces", made_up_traces(2))
+    with pytest.raises(InputError, match=r"Unknown family of recorded episodes 'movie-reviews'.*a, b, c, d, e"):
+        calibrate(traces, tmp_path / "sim", leave_out=["sst2"], quick=True)
+    with pytest.raises(InputError, match="no recorded episode is left"):
+        calibrate(traces, tmp_path / "sim", leave_out=["a", "b", "c", "d", "e"], quick=True)
+    assert not (tmp_path / "sim").exists()
+
+
+def test_settings_of_one_pool_keep_their_budgets() -> None:
+    """A small task gives the same pool in every setting; budgets tell them apart."""
+    longer = made_up_traces(2, seed=1)
+    longer = longer.assign(episode=longer["episode"] + "-longer", budget=4000)
+    table = pd.concat([made_up_traces(2), longer], ignore_index=True)
+    batch = trace_batch(table, recorded_tasks(table)[0])
+    wanted = {name: 4000.0 if name.endswith("longer") else 2000.0 for name in batch.episodes}
+    assert dict(zip(batch.episodes, batch.tasks.budget.tolist(), strict=True)) == wanted
 
 
 def test_a_setting_without_a_dense_episode_is_named(tmp_path: Path) -> None:

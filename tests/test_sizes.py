@@ -61,3 +61,15 @@ def test_bytes_are_those_of_the_file(grown: dict[str, int]) -> None:
     assert difference > 15_000
     # Lengths of longer weights take a byte or two more.
     assert files[1] - files[0] == pytest.approx(difference, abs=100)
+
+
+def test_relative_positions_are_counted() -> None:
+    """Their table has a byte for each pair of positions: a quarter of a megabyte at 512."""
+    files, predicted = [], []
+    for longest in (16, 512):
+        config = SlimEncoderConfig(**CONFIGS[1].to_dict() | {"max_position_embeddings": longest})
+        model = SlimEncoderForSequenceClassification(config)
+        files.append(len(build_onnx(model, quantized=True).SerializeToString()))
+        predicted.append(artefact_bytes(model))
+    assert files[1] - files[0] > 250_000
+    assert files[1] - files[0] == pytest.approx(predicted[1] - predicted[0], abs=100)

@@ -14,6 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.faults.bad_rows import BAD_CSV_ROWS, BAD_JSONL_ROWS
+from sec_rl.agents.configured import configured_task
+from sec_rl.config import RunConfig
 from sec_rl.errors import InputError
 from sec_rl.tasks import Task, load_task
 from sec_rl.tasks.read_text import MISSING_MARKS, read_csv, read_jsonl
@@ -362,3 +364,21 @@ def test_a_task_is_what_the_contract_says(tmp_path: Path) -> None:
     assert task.n_classes == 2
     assert task.train.labels.dtype == "int64"
     assert len(task.fingerprint) == 64
+
+
+def test_a_text_of_any_length_is_csv(tmp_path: Path) -> None:
+    """The csv module refuses fields beyond 131,072 characters unless told otherwise; encoders cut them."""
+    long = "word " * 40_000
+    make_folder(tmp_path)
+    write_csv(tmp_path / "train.csv", [*rows(N_TRAIN, "train"), {"text": long, "label": "ham"}])
+    limit = csv.field_size_limit()
+    assert load_task(str(tmp_path)).train.texts[-1].strip() == long.strip()
+    assert csv.field_size_limit() == limit
+
+
+def test_a_run_needs_as_many_rows_as_its_own_batch(tmp_path: Path) -> None:
+    for split, n in (("train", 20), ("validation", N_HELD), ("test", N_HELD)):
+        write_csv(tmp_path / f"{split}.csv", rows(n, split))
+    assert len(configured_task(RunConfig(task=str(tmp_path))).train) == 20
+    with pytest.raises(InputError, match="20 usable rows, fewer than one batch of 24"):
+        configured_task(RunConfig(task=str(tmp_path), batch_size=24))

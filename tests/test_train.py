@@ -15,12 +15,14 @@ import numpy as np
 import pytest
 
 from benchmarks.faults.layouts import random_network
+from benchmarks.recipes import with_levers
 from sec_rl.agents import checkpoint
 from sec_rl.agents import train as training
 from sec_rl.agents.checkpoint import join_state, load_state, save_state, split_state
+from sec_rl.agents.learn import learn
 from sec_rl.agents.learners import cloning
 from sec_rl.agents.learners.paired import LearningDivergedError
-from sec_rl.agents.policy import CARD, TENSORS, Policy, load_policy
+from sec_rl.agents.policy import CARD, TENSORS, Policy, load_policy, save_policy
 from sec_rl.agents.training_folder import PROGRESS, TENSORBOARD, TRAINING, Progress, open_training_folder
 from sec_rl.agents.training_plan import TrainingPlan
 from sec_rl.agents.tuning import Tuned, tune_schedules
@@ -272,3 +274,9 @@ def test_a_policy_is_a_controller_of_lanes() -> None:
     policy = Policy(random_network(0))
     policy.begin(4, 0)
     assert policy.act(ToyLanes(4, 0).reset()).shape == (4, 2)
+
+
+def test_a_policy_of_levers_is_no_start(tmp_path: Path) -> None:
+    save_policy(Policy(with_levers(random_network(0)), "levers"), tmp_path / "levers")
+    with pytest.raises(InputError, match="mode 'levers'"):
+        learn(tmp_path / "out", start=tmp_path / "levers", steps=64)

@@ -55,3 +55,15 @@ def test_saved_tokenizer_is_the_same(parts, tmp_path) -> None:  # type: ignore[n
     pruned.save_pretrained(tmp_path)
     again = AutoTokenizer.from_pretrained(tmp_path)
     assert again(TEXTS, ["x", "y", "z"]) == pruned(TEXTS, ["x", "y", "z"])
+
+
+def test_pieces_count_as_far_as_a_text_is_read() -> None:
+    """The packaged tokenizer's file cuts at 128 and pads to it; a run may read further."""
+    _, tokenizer = load_dense(resolve_encoder("minilm-l6"), ["no", "yes"], 0)
+    late = tokenizer.convert_tokens_to_ids("zeppelin")
+    assert late != tokenizer.unk_token_id
+    text = " ".join(["the"] * 200 + ["zeppelin"])
+    for max_length, kept in ((128, False), (512, True)):
+        found = needed_tokens(tokenizer, [text], max_length, n_common=10)
+        assert found is not None
+        assert (late in found) == kept

@@ -27,7 +27,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _as_interrupt)
     try:
         app.config = config_sources(sys.argv[1:])
-        app(sys.argv[1:], exit_on_error=False, print_error=False)
+        app(_taken(sys.argv[1:]), exit_on_error=False, print_error=False)
     except RunInterruptedError as interrupted:
         _stop(str(interrupted))
     except KeyboardInterrupt:
@@ -41,6 +41,13 @@ def main() -> None:
         _refuse(
             "Memory ran out. A smaller --encoder takes less of it, and so do lower --batch-size and --max-length."
         )
+
+
+def _taken(words: list[str]) -> list[str]:
+    """Return the words as cyclopts takes them: a lone `-`, standard input, is an option to it except after `--`."""
+    if words.count("-") != 1 or "--" in words:
+        return words
+    return [*(word for word in words if word != "-"), "--", "-"]
 
 
 def _refuse(line: str) -> None:
