@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,7 +19,7 @@ from sec_rl.config import RunConfig
 from sec_rl.envs.action import ActionMode, Limits
 from sec_rl.envs.session import OpenedSession
 from sec_rl.envs.synergy import DrawPreference, OpenSession, SynergyEnv
-from sec_rl.errors import InputError, unknown_name
+from sec_rl.errors import InputError, out_of_range, unknown_name
 from sec_rl.values import Levers, Preference
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ def make_synergy(
     limits: Limits | None = None,
     levers: Levers | None = None,
     table: CostTable | None = None,
+    reference_accuracy: float | None = None,
+    format_speedup: float = 1.0,
     render_mode: None = None,
     **run: Any,
 ) -> SynergyEnv:
@@ -53,13 +56,22 @@ def make_synergy(
         levers: how segments realise their ratios, where the action does not say.
         table: for `bert`: what blocks cost on this device; None: every episode times them, and chooses a little
             differently for it.
+        reference_accuracy: validation accuracy of dense training, in [0, 1], that gains and losses count from, and
+            with them a preference's `max_accuracy_drop`. None: with `simulator` that of the simulated task; with
+            `bert` that of the untrained model, from which a limit on what is lost forbids nothing.
+        format_speedup: what the artefact's format alone makes faster, above 0: a target for speed asks pruning for
+            the rest. Recorded machines gave 3 to 6; 1 leaves all of it to pruning.
         render_mode: there is nothing to render.
         run: for `bert`: further settings of `sec_rl.config.RunConfig`, such as `passes` or `n_segments`.
 
     Raises:
-        InputError: the backend is unknown, or lacks its task.
+        InputError: the backend is unknown or lacks its task, or one of the two figures is out of range.
     """
     del render_mode
+    if reference_accuracy is not None and not 0.0 <= reference_accuracy <= 1.0:
+        raise out_of_range("reference accuracy", reference_accuracy, 0.0, 1.0)
+    if not 0.0 < format_speedup < float("inf"):
+        raise InputError(f"The format's speed-up is {format_speedup}; it must be above 0.")
     if backend == "bert":
         if task is None:
             raise InputError("The backend 'bert' trains for real and needs a task.")
@@ -68,7 +80,13 @@ def make_synergy(
         opener = _simulator(Path(simulator) if simulator is not None else shipped_simulator(), task)
     else:
         raise unknown_name("backend", backend, ("simulator", "bert"))
-    return SynergyEnv(opener, preference=preference, action_mode=action_mode, limits=limits, levers=levers)
+
+    def known(seed: int) -> OpenedSession:
+        opened = opener(seed)
+        accuracy = opened.reference_accuracy if reference_accuracy is None else reference_accuracy
+        return replace(opened, reference_accuracy=accuracy, format_speedup=format_speedup)
+
+    return SynergyEnv(known, preference=preference, action_mode=action_mode, limits=limits, levers=levers)
 
 
 def _bert(config: RunConfig, table: CostTable | None) -> OpenSession:

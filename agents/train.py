@@ -97,7 +97,7 @@ def train(
         open_lanes: opens the simulator; it is tuned, demonstrated and evaluated in, and learned in.
         out: folder of the policy, see `sec_rl.agents.training_folder`.
         plan: what to do.
-        start: policy to start from instead of the best fixed schedule.
+        start: policy to start from instead of the schedules whose labels follow a run.
         tuned: the best schedules in these lanes; None: they are found now. Policies of several seeds can share them.
         learn_in: lanes to learn in instead, such as real runs.
         provenance: what the policy should say about itself, JSON-ready, such as the simulator it was learned on.

@@ -28,14 +28,12 @@ class Tuned:
         mean_return: of it, on the episodes it was chosen on.
         preferred: the best for each.
         responsive: the same, its labels as the run suggests; policies start from it.
-        tried: schedules in the grid.
     """
 
     schedule: TargetSchedule
     mean_return: float
     preferred: PreferredSchedule
     responsive: ResponsiveSchedule
-    tried: int
 
 
 def tune_schedules(open_lanes: OpenLanes, *, episodes: int = 4096, seed: int = 0) -> Tuned:
@@ -61,4 +59,4 @@ def tune_schedules(open_lanes: OpenLanes, *, episodes: int = 4096, seed: int = 0
     terms = mean_terms(opening, returns[reading] - returns[best])
     preferred = PreferredSchedule(tuple(grid[index] for index in reading), terms)
     responsive = tune_responsive(open_lanes, preferred, episodes=episodes, seed=seed)
-    return Tuned(grid[best], float(returns[best].mean()), preferred, responsive, len(grid))
+    return Tuned(grid[best], float(returns[best].mean()), preferred, responsive)

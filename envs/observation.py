@@ -30,7 +30,7 @@ max_accuracy_drop          points / (points + 1); 0 without                     
 =========================  ============================================================  ===========
 
 Size and latency share their unit with their targets: a target is met where `log2_size + target_size_ratio <= 0`, and
-likewise for latency. Metrics that are no number give the entry's worst value (see `readings`), never NaN.
+likewise for latency. Metrics that are no number give 0 (or what `readings` says), never NaN.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ def encode_batch(state: StateBatch, wishes: NDArray[np.float32]) -> NDArray[np.f
     for place, column in enumerate(columns):
         found[:, place] = column
     found[:, len(columns) :] = wishes
-    # NaN is an entry's worst value, 0: a fraction that nobody could count.
+    # A fraction that nobody could count.
     found[np.isnan(found)] = 0.0
     return np.clip(found, _LOW, _HIGH, out=found).astype(np.float32)
 

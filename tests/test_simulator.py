@@ -31,6 +31,7 @@ from sec_rl.envs import drive as driving
 from sec_rl.envs.action import Limits
 from sec_rl.envs.batch import PreferenceBatch
 from sec_rl.envs.drive import Drive
+from sec_rl.envs.observation import OBSERVATION_NAMES
 from sec_rl.envs.session import OpenedSession
 from sec_rl.errors import InputError, RunFolderError
 from sec_rl.values import Levers, Preference, Ratios
@@ -280,9 +281,29 @@ def test_made_environment_repeats_and_names_what_is_wrong(folder: Path) -> None:
         gymnasium.make("sec_rl/Synergy-v0", simulator=folder, task="bb").reset(seed=0)
     with pytest.raises(InputError, match=r"backend 'brt'.*Did you mean 'bert'"):
         gymnasium.make("sec_rl/Synergy-v0", backend="brt")
+    faults: list[tuple[dict[str, Any], str]] = [
+        ({"reference_accuracy": 84.0}, "84"),
+        ({"format_speedup": 0.0}, "above 0"),
+    ]
+    for wrong, said in faults:
+        with pytest.raises(InputError, match=said):
+            gymnasium.make("sec_rl/Synergy-v0", simulator=folder, **wrong)
     env = gymnasium.make("sec_rl/Synergy-v0", simulator=folder)
     with pytest.raises(InputError, match=r"'prefrence'.*Did you mean 'preference'"):
         env.reset(options={"prefrence": None})
+
+
+def test_what_an_environment_knows_of_the_dense_model_counts(folder: Path) -> None:
+    def opened(**known: Any) -> Any:
+        env = gymnasium.make("sec_rl/Synergy-v0", simulator=folder, task="b", **known)
+        seen, _ = env.reset(seed=3, options={"preference": Preference(target_speedup=8.0, max_accuracy_drop=1.0)})
+        _, _, _, _, info = env.step(np.array([0.2, 0.0], np.float32))
+        return seen[OBSERVATION_NAMES.index("target_speedup")], info["reward_terms"]["missed_accuracy"]
+
+    plain, quick, modest = opened(), opened(format_speedup=4.0), opened(reference_accuracy=0.0)
+    # Of eight times, pruning has two left; log2 over 10.
+    assert (plain[0], quick[0]) == (pytest.approx(0.3), pytest.approx(0.1))
+    assert plain[1] > 0.0 == modest[1]
 
 
 def test_broken_simulators_are_named(folder: Path, tmp_path: Path) -> None:

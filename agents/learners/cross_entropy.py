@@ -46,11 +46,11 @@ class CrossEntropyLearner:
     """See `Learner`.
 
     Args:
-        lesson: what it starts from; its lanes should be a multiple of `episodes`.
+        lesson: what it starts from; its lanes are a multiple of `episodes`, at least four times as many.
         settings: how it searches.
 
     Raises:
-        InputError: there are fewer lanes than two candidates need.
+        InputError: they are not.
     """
 
     def __init__(self, lesson: Lesson, settings: CrossEntropySettings) -> None:
@@ -63,8 +63,8 @@ class CrossEntropyLearner:
         self._candidates = self._env.num_envs // settings.episodes
         if self._candidates < 4 or self._env.num_envs % settings.episodes:
             raise InputError(
-                f"Cross-entropy search needs lanes for at least four candidates of {settings.episodes} episodes; "
-                f"there are {self._env.num_envs} lanes."
+                f"Cross-entropy search needs lanes for at least four candidates, {settings.episodes} for each and no "
+                f"others; there are {self._env.num_envs} lanes."
             )
         self._generator = np.random.default_rng(lesson.seed)
         self._mean = _flat(lesson.start)

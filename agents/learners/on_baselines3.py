@@ -80,7 +80,8 @@ class OffPolicySettings:
         batch: transitions of a gradient step.
         gradient_steps: after each step of all lanes.
         buffer: transitions that are remembered.
-        tau: by which share the target networks follow after each of these.
+        tau: by which share the target networks follow: after each of these steps in SAC, after each step of all lanes
+            in DQN.
     """
 
     rate: float = 1e-3

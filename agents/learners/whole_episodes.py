@@ -14,7 +14,8 @@ class WholeEpisodes(RolloutBuffer):
 
     Their return would rest on the value network, which cannot see how far the twin of `PairedLanes` is; with rollouts
     of little more than an episode that error is as large as what there is to learn. Their advantage is 0 and their
-    return the predicted value, so they move neither actor nor critic.
+    return the predicted value: they speak for and against nothing. (Advantages are standardised per batch, by which
+    these get what an average step gets; that adds noise and no direction.)
     """
 
     def compute_returns_and_advantage(self, last_values: Tensor, dones: np.ndarray[Any, Any]) -> None:

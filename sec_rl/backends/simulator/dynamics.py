@@ -12,8 +12,8 @@ run towards a level, by a share that follows from the segment's effort on the ta
 The deviations (`features.DEVIATION_NAMES`) are what sets a segment apart from dense training on all labels: without
 any, the law gives the task's own dense curve, whatever the coefficients are. Effects add up in log-odds, so that what
 takes a point from a task with a tenth of errors takes next to none from one with a hundredth. Fewer labels matter
-less where there are many per class. All coefficients are shared by all tasks: six families tell little about a
-seventh, and networks in their place predicted left-out tasks worse.
+less where there are many per class. All coefficients are shared by all tasks: ten families tell little about an
+eleventh, and networks in their place predicted left-out tasks worse.
 
 An ensemble of fits to bootstraps says how sure the coefficients are, as in Chua et al. 2018, sec. 4; others of its
 members are fitted to one family alone and say how far a family may be from what is common to all. Such a law belongs

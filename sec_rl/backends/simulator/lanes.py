@@ -13,8 +13,6 @@ from sec_rl.backends.simulator.model import Simulator
 from sec_rl.backends.simulator.tasks import Lanes, TaskBatch, accuracy_of, loss_of
 from sec_rl.data.least_rows import least_rows
 
-# Longest run a simulator takes; noise is drawn for all of it when a lane opens.
-MAX_SEGMENTS = 200
 # Standard normal draws per segment: process noise of accuracy and loss, and of the validation sample.
 N_NOISE = 3
 # Rows of the validation sample whose noise an observed accuracy carries; recorded episodes have as many.
@@ -27,7 +25,7 @@ class Opening:
 
     Attributes:
         tasks: their tasks.
-        n_segments: segments of each run, in [1, 200].
+        n_segments: segments of each run, at least 1; noise is drawn for all of them at the opening.
         members: member of the ensemble that simulates each; `sensitivity`: the task's own, above 0.
         noise: (lanes, segments, 3) standard normal; as many segments as the longest run has.
         sample: (lanes,) standard normal: what the rows of the validation sample add in every segment.
