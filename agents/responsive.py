@@ -28,7 +28,7 @@ from sec_rl.agents.network import Network
 from sec_rl.agents.preferred import PreferredSchedule, mean_terms, worth
 from sec_rl.envs.observation import N_TARGET_KINDS, OBSERVATION_NAMES
 
-# Shares of the labels to choose from.
+# Shares of the labels to choose from. A run begins with a fifth of them, so the first stands for no more than that.
 SHARES = (0.15, 0.3, 0.45, 0.6, 0.8, 1.0)
 # What another share than the schedule's must promise beyond it, in scaled return: where shares hardly differ the
 # network errs by about as much, and a family that nobody recorded may need the labels.
@@ -51,8 +51,8 @@ class ResponsiveSchedule(OneByOne):
     Attributes:
         preferred: the schedule of each preference.
         values: observation -> what each of `SHARES` is worth beyond all labels, in scaled return, within [-1, 1].
-        waiting: (combinations of targets, 1, 5) what it is worth to buy nothing before the first segment has shown
-            something, in terms as those of the schedules.
+        waiting: (combinations of targets, 1, 5) what it is worth to buy no more than a run begins with until the first
+            segment has shown something, in terms as those of the schedules.
     """
 
     preferred: PreferredSchedule
