@@ -51,7 +51,7 @@ class ResponsiveSchedule(OneByOne):
     Attributes:
         preferred: the schedule of each preference.
         values: observation -> what each of `SHARES` is worth beyond all labels, in scaled return, within [-1, 1].
-        waiting: (combinations of targets, 1, 5) what it is worth to buy no more than a run begins with until the first
+        waiting: (combinations of targets, 1, 5) what it is worth to buy no more than a run begins with till the first
             segment has shown something, in terms as those of the schedules.
     """
 
