@@ -15,6 +15,7 @@ from sec_rl.errors import RunFolderError
 from sec_rl.files import write_atomically
 from sec_rl.measurement.latency import LatencySettings
 from sec_rl.measurement.machine import describe_machine, usable_cores
+from sec_rl.results import started_from
 from sec_rl.run_folder import read_result
 
 _SETTINGS = ("threads", "sequence_length", "rounds", "max_rounds")
@@ -56,7 +57,7 @@ def measure(folder: str | Path, *, threads: int | None = None) -> tuple[Path, di
         max_rounds=before["max_rounds"],
     )
     labels = read_label_names(folder / "model")
-    encoder = resolve_encoder(result["encoder"])
+    encoder = resolve_encoder(started_from(result))
     clock = measure_artefact(folder, encoder, len(labels), settings)
     now = datetime.now(UTC)
     measured = {

@@ -81,6 +81,8 @@ class RunResult(ModelResult):
     Attributes:
         source: whether a model was trained, or the training was simulated.
         task: as it was given; `task_fingerprint`: of its rows, `test_rows`: of its test split.
+        budget: example passes that the run had to spend.
+        encoder: as it was given; `warm_start`: what the run started from instead, if anything.
         dense: the uncompressed fp32 model.
         latency_settings: how latency was taken.
         machine: what it was taken on.
@@ -91,6 +93,9 @@ class RunResult(ModelResult):
     task: str | None = None
     task_fingerprint: str | None = None
     test_rows: Annotated[int, Field(ge=1)] | None = None
+    budget: Annotated[int, Field(ge=1)] | None = None
+    encoder: str | None = None
+    warm_start: str | None = None
     dense: ModelResult
     latency_settings: Clock | None = None
     machine: dict[str, Any] | None = None
@@ -122,6 +127,11 @@ class SegmentLine(BaseModel):
     segment: Count
     metrics: SegmentMetrics
     structure: Structure
+
+
+def started_from(result: Mapping[str, Any]) -> str:
+    """Return the name, folder or hub id of the dense encoder that a run compares itself with."""
+    return str(result.get("warm_start") or result["encoder"])
 
 
 def segment_fault(line: Any) -> str | None:

@@ -116,6 +116,13 @@ def test_a_model_goes_with_its_card(cache: Path, tmp_path: Path) -> None:
     assert (own.license, own.license_name) == ("other", "encoder-and-data")
 
 
+def test_a_card_names_what_the_run_started_from() -> None:
+    result = made_up_result(warm_start="me/dense-reviews")
+    card = ModelCard(model_card(result, ["no", "yes"]))
+    assert card.data.base_model == "me/dense-reviews"
+    assert "`me/dense-reviews`" in card.text
+
+
 def test_push_refuses_what_is_neither(
     cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -11,6 +11,7 @@ from huggingface_hub import EvalResult, ModelCardData
 from sec_rl.encoders import hub_id
 from sec_rl.files import write_atomically
 from sec_rl.report.cells import against_dense, clock_doubt, headline, parity
+from sec_rl.results import started_from
 from sec_rl.run_folder import read_result
 
 
@@ -41,7 +42,7 @@ def model_card(result: Mapping[str, Any], label_names: Sequence[str]) -> str:
 {_metadata(result)}
 ---
 
-# Text classifier, {_code(result["encoder"])} on {_code(result["task"])}
+# Text classifier, {_code(started_from(result))} on {_code(result["task"])}
 
 {headline(result)}
 
@@ -93,7 +94,7 @@ def _metadata(result: Mapping[str, Any]) -> str:
         library_name="sec-rl",
         pipeline_tag="text-classification",
         tags=["text-classification", "sec-rl", "model-compression", "pruning", "int8", "onnx"],
-        base_model=hub_id(result["encoder"]),
+        base_model=hub_id(started_from(result)),
         metrics=list(known),
         model_name=f"sec-rl on {task}",
         eval_results=[
