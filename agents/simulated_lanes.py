@@ -31,7 +31,7 @@ from sec_rl.envs.drive import INITIAL, collapsed_lanes
 from sec_rl.envs.observation import LOW_HIGH, OBSERVATION_NAMES, encode_batch, encode_wishes
 from sec_rl.envs.targets import HALVINGS_OF_GOAL
 from sec_rl.envs.utility import utility_terms_batch
-from sec_rl.values import Levers
+from sec_rl.values import Levers, Ratios
 
 # Draws the tasks of new episodes: (how many, generator) -> tasks.
 DrawTasks = Callable[[int, np.random.Generator], TaskBatch]
@@ -51,6 +51,7 @@ class SimulatorVecEnv(VecEnv):
         draw: draws tasks; None: mixtures of the recorded ones.
         prefer: draws preferences.
         segments: lengths to draw from.
+        initial: ratios that the first action starts from.
         mode: entries of the action; of `levers`, an action of two entries leaves the levers as they are by default.
 
     Attributes:
@@ -70,8 +71,10 @@ class SimulatorVecEnv(VecEnv):
         draw: DrawTasks | None = None,
         prefer: DrawPreferences = draw_preferences,
         segments: Sequence[int] = SEGMENTS,
+        initial: Ratios = INITIAL,
         mode: ActionMode = "ratios",
     ) -> None:
+        self._initial = initial
         low, high = np.array(list(LOW_HIGH.values()), np.float32).T
         observation_space = spaces.Box(low, high, (len(OBSERVATION_NAMES),), np.float32)
         super().__init__(n_lanes, observation_space, spaces.Box(-1.0, 1.0, (len(action_names(mode)),), np.float32))
@@ -202,7 +205,7 @@ class SimulatorVecEnv(VecEnv):
         """Set everything that is counted from an episode's start."""
         lanes = self._opened()
         self._encoded[started] = encode_wishes(self._wishes)[started]
-        self._ratios[started] = (INITIAL.data, INITIAL.compression)
+        self._ratios[started] = (self._initial.data, self._initial.compression)
         self._step_scale[started], self._resting[started] = 1.0, False
         self._goal[started] = self._goals()[started]
         chosen = lanes.accuracy[started], self._bounded_loss()[started]

@@ -1,4 +1,4 @@
-"""Latency of several models against each other, kept until one of them is newer than the figures."""
+"""Latency of several models against each other, kept until one of them is newer or the machine is another one."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sec_rl.measurement.latency import LatencySettings, LatencyStats, LatencyTarget, measure_latencies
+from sec_rl.measurement.machine import describe_machine
 
 # Per target's name and batch size (as text): the entries of `LatencyStats`.
 Latencies = dict[str, dict[str, dict[str, Any]]]
@@ -26,7 +27,9 @@ def clocked(
         kept: JSON file of the figures; delete it to measure again.
         say: takes one line of progress.
     """
-    asked = {"targets": [asdict(target) for target in targets], "settings": asdict(settings)}
+    asked: dict[str, Any] = {"targets": [asdict(target) for target in targets], "settings": asdict(settings)}
+    # Times of another machine, or of other libraries, are not those of the page that is written now.
+    asked["machine"] = describe_machine(settings.threads)
     asked = json.loads(json.dumps(asked))
     if kept.is_file() and not _stale(targets, kept):
         content = json.loads(kept.read_text(encoding="utf-8"))

@@ -27,6 +27,7 @@ from sec_rl.training.precision import autocast, resolve_precision
 from sec_rl.training.schedule import rate_at
 
 DEFAULT_RATE = float(RunConfig.model_fields["learning_rate"].default)
+BATCH_SIZE = int(RunConfig.model_fields["batch_size"].default)
 # Batches whose gradients decide what Torch-Pruning removes.
 IMPORTANCE_BATCHES = 16
 # Largest difference of a logit between a model and its fp32 graph.
@@ -34,10 +35,18 @@ PARITY_LIMIT = 1e-3
 
 
 def load_stock(folder: Path) -> Any:
-    """Return the fine-tuned dense model of a run as the stock transformers class, in evaluation mode."""
+    """Return the fine-tuned dense model of a run as the stock transformers class, in evaluation mode.
+
+    It goes on without dropout, as `sec-rl run` trains.
+    """
     with quiet_transformers():
         return AutoModelForSequenceClassification.from_pretrained(
-            folder, attn_implementation="eager", dtype=torch.float32, use_safetensors=True
+            folder,
+            attn_implementation="eager",
+            dtype=torch.float32,
+            use_safetensors=True,
+            hidden_dropout_prob=0.0,
+            attention_probs_dropout_prob=0.0,
         ).eval()
 
 
@@ -65,7 +74,12 @@ def fine_tune(
     precision = resolve_precision("auto")
     stream = BatchStream(rows.lengths, batch_size, seed)
     stream.use(np.arange(len(rows)))
-    optimizer = torch.optim.AdamW(model.parameters(), lr=peak, weight_decay=0.01, fused=True)
+    # Biases and norms do not decay, as in `make_optimizer`.
+    groups = [
+        {"params": [each for each in model.parameters() if (each.ndim > 1) == decays], "weight_decay": decay}
+        for decays, decay in ((True, 0.01), (False, 0.0))
+    ]
+    optimizer = torch.optim.AdamW(groups, lr=peak, fused=True)
     model.train()
     done = 0
     while done < passes:

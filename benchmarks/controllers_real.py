@@ -8,7 +8,8 @@ training of each, then the next of each, so that workers have something to do. A
 the same task with the same seed is trained once, and each of them pays for it.
 
 A search chooses by what `result.json` says of the validation split; what is reported is the utility by the test
-split, the bytes on disk and the clock.
+split, the bytes on disk and the clock: after all training the models that are kept are timed in turns, those of one
+task and seed together.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.clock import clocked, p50_ms
 from benchmarks.console import exit_with, say, verdict
 from benchmarks.estimates import Criterion, estimate
 from benchmarks.learned import STEPS
@@ -42,6 +44,7 @@ from sec_rl.agents.simulated_lanes import SimulatorVecEnv
 from sec_rl.agents.tuning import COMPRESSION_RATIOS, DATA_RATIOS
 from sec_rl.backends.simulator.model import Simulator, load_simulator
 from sec_rl.envs.utility import utility
+from sec_rl.measurement.latency import LatencySettings, LatencyTarget
 from sec_rl.values import Metrics, Preference
 
 NAME = "controllers_real"
@@ -49,7 +52,7 @@ TASKS = ("sst2", "trec6", "mrpc")
 # SST-2 and TREC-6 are within a few points of their best by then, MRPC has hardly left the majority class. Few enough
 # for hundreds of runs.
 PASSES = 3000
-# Turns of the clock, half of what `sec-rl run` takes: what latency is weighed with is small.
+# Turns of a run's own clock, half of what `sec-rl run` takes: it serves searches only.
 ROUNDS = 3
 # Every preference is another policy run, random subset and search. In simulation both levers are worth little more
 # than one under the first, and much more under the second.
@@ -60,8 +63,10 @@ PER_PREFERENCE = "best per preference"
 # As many labels as the policy bought, chosen by lot, and as much removed, by the cubic schedule.
 RANDOM_SUBSET = "random subset"
 METHODS = (POLICY, PER_PREFERENCE, BEST_FIXED, CUBIC, DENSE, RANDOM_SUBSET, TPE)
-# Trains one run and returns its folder.
+# Trains runs and returns their folders.
 Train = Callable[[Sequence[RunSpec]], Mapping[str, Path]]
+# Times the models of a task and seed in turns; milliseconds per folder of a run.
+Time = Callable[["Cell", Sequence[Path]], Mapping[Path, float]]
 
 
 @dataclass(frozen=True)
@@ -152,13 +157,16 @@ def best_cubic(
     return grid[int(np.argmax(returns))]
 
 
-def scored(folder: Path, dense_folder: Path, preference: Preference) -> dict[str, float]:
+def scored(
+    folder: Path, dense_folder: Path, preference: Preference, milliseconds: Mapping[Path, float] | None = None
+) -> dict[str, float]:
     """Return what a finished run is worth.
 
     Args:
         folder: of the run.
         dense_folder: of the dense run of the same task and seed; accuracy and latency count from it.
         preference: weights of the trade-off.
+        milliseconds: of both, timed in turns; None: each run's own clock counts, against the fp32 model it timed.
 
     Returns:
         `measured`: utility by the validation split, which a search may see; `utility`: by the test split; and what
@@ -166,8 +174,10 @@ def scored(folder: Path, dense_folder: Path, preference: Preference) -> dict[str
     """
     result, dense = read_result(folder), read_result(dense_folder)
     last = _last_metrics(folder)
-    # Each run times itself against the fp32 model, turn by turn; their ratio is free of how busy the machine was.
-    latency_ratio = _against_fp32(result) / _against_fp32(dense)
+    if milliseconds is None:
+        latency_ratio = _against_fp32(result) / _against_fp32(dense)
+    else:
+        latency_ratio = milliseconds[folder] / milliseconds[dense_folder]
     base = replace(
         last,
         size_ratio=result["size_bytes"] / result["dense"]["size_bytes"],
@@ -190,8 +200,8 @@ def scored(folder: Path, dense_folder: Path, preference: Preference) -> dict[str
 
 def search_all(
     options: Options, cells: Sequence[Cell], train: Train, dense: Mapping[Cell, Path], trainings: int = TRAININGS
-) -> dict[tuple[Cell, str], list[dict[str, float]]]:
-    """Return what each training of every TPE search ended with, in order, per cell and key of `PREFERENCES`.
+) -> dict[tuple[Cell, str], list[Path]]:
+    """Return the folder of each training of every TPE search, in order, per cell and key of `PREFERENCES`.
 
     Args:
         options: of the benchmark.
@@ -202,7 +212,7 @@ def search_all(
     """
     keys = list(itertools.product(cells, PREFERENCES))
     searches = {(cell, name): TpeSearch(cell.seed, ("data_ratio", "compression_ratio")) for cell, name in keys}
-    found: dict[tuple[Cell, str], list[dict[str, float]]] = {key: [] for key in keys}
+    found: dict[tuple[Cell, str], list[Path]] = {key: [] for key in keys}
     for _ in range(trainings):
         runs = {}
         for (cell, name), tpe in searches.items():
@@ -211,13 +221,14 @@ def search_all(
             runs[cell, name] = cubic_run(options, cell, *ratios)
         folders = train(list(runs.values()))
         for (cell, name), run in runs.items():
-            found[cell, name].append(scored(folders[run.name], dense[cell], PREFERENCES[name]))
-            searches[cell, name].learn(found[cell, name][-1]["measured"])
+            found[cell, name].append(folders[run.name])
+            seen = scored(folders[run.name], dense[cell], PREFERENCES[name])
+            searches[cell, name].learn(seen["measured"])
     return found
 
 
 def rows_of(
-    options: Options, cells: Sequence[Cell], train: Train, trainings: int = TRAININGS
+    options: Options, cells: Sequence[Cell], train: Train, time: Time, trainings: int = TRAININGS
 ) -> list[dict[str, Any]]:
     """Train all methods in all cells; return a row per cell, preference and method.
 
@@ -225,6 +236,7 @@ def rows_of(
         options: of the benchmark.
         cells: see `Cell`.
         train: makes sure that runs are finished.
+        time: times the models that are kept.
         trainings: of a search.
     """
     once = {(cell, method): run for cell in cells for method, run in once_of(options, cell).items()}
@@ -251,41 +263,64 @@ def rows_of(
     dense = {cell: folders[once[cell, DENSE].name] for cell in cells}
     found = search_all(options, cells, train, dense, trainings)
     rows: list[dict[str, Any]] = []
-    for cell, (name, preference) in itertools.product(cells, PREFERENCES.items()):
-        one = {method: once[cell, method] for method in (DENSE, CUBIC, BEST_FIXED)}
-        for method, runs in ((POLICY, under_policy), (PER_PREFERENCE, per_preference), (RANDOM_SUBSET, subsets)):
-            one[method] = runs[cell, name]
-        spent = {method: [scored(folders[run.name], dense[cell], preference)] for method, run in one.items()}
-        spent[TPE] = found[cell, name]
-        for method, models in spent.items():
+    for cell in cells:
+        spent: dict[tuple[str, str], list[Path]] = {}
+        kept: dict[tuple[str, str], Path] = {}
+        for name in PREFERENCES:
+            one = {method: once[cell, method] for method in (DENSE, CUBIC, BEST_FIXED)}
+            for method, runs in ((POLICY, under_policy), (PER_PREFERENCE, per_preference), (RANDOM_SUBSET, subsets)):
+                one[method] = runs[cell, name]
+            for method, run in one.items():
+                spent[name, method] = [folders[run.name]]
+                kept[name, method] = folders[run.name]
+            tried = found[cell, name]
+            spent[name, TPE] = list(tried)
+            kept[name, TPE] = max(
+                tried, key=lambda folder: scored(folder, dense[cell], PREFERENCES[name])["measured"]
+            )
+        milliseconds = time(cell, list(dict.fromkeys(kept.values())))
+        for (name, method), folder in kept.items():
+            results = [read_result(each) for each in spent[name, method]]
             cost = {
-                "trainings": len(models),
-                "example_passes": sum(each["example_passes"] for each in models),
-                "train_seconds": sum(each["train_seconds"] for each in models),
+                "trainings": len(results),
+                "example_passes": sum(each["example_passes"] for each in results),
+                "train_seconds": sum(each["train_seconds"] for each in results),
             }
-            best = max(models, key=lambda each: each["measured"])
             where = {"task": cell.task, "seed": cell.seed, "preference": name, "method": method}
-            rows.append({**best, **cost, **where})
+            rows.append({**scored(folder, dense[cell], PREFERENCES[name], milliseconds), **cost, **where})
     return rows
 
 
 def once_of(options: Options, cell: Cell) -> dict[str, RunSpec]:
     """Return the runs that read no preference; one training serves all of them."""
     return {
-        DENSE: spec(options, cell, DENSE, {"schedule": "dense", "compression-ratio": "0"}),
+        # All others cut the vocabulary; what that saves is nobody's skill.
+        DENSE: spec(
+            options, cell, DENSE, {"schedule": "dense", "compression-ratio": "0", "pruning.vocabulary": "pruned"}
+        ),
         CUBIC: cubic_run(options, cell, 1.0, 0.5),
         BEST_FIXED: cubic_run(options, cell, *cell.fixed),
     }
 
 
 def judge(rows: Sequence[dict[str, Any]]) -> list[Criterion]:
-    """Return the policy's paired gain in utility over each other method, over tasks, seeds and preferences."""
+    """Return the policy's paired gain in utility over each other method, over tasks and seeds.
+
+    Preferences of one task and seed share runs (dense, cubic and the best fixed schedule are the same for both), so
+    they are no independent draws: their mean is one.
+    """
     criteria = []
     for method in METHODS[1:]:
         spent = next(row["trainings"] for row in rows if row["method"] == method)
         name = f"policy minus {method} ({spent} training{'s' if spent > 1 else ''})"
-        criteria.append(Criterion(name, estimate(gains_over(rows, method)), "at least", 0.0))
+        own = [[row for row in rows if (row["task"], row["seed"]) == place] for place in _places(rows)]
+        gains = [float(np.mean(gains_over(each, method))) for each in own]
+        criteria.append(Criterion(name, estimate(gains), "at least", 0.0))
     return criteria
+
+
+def _places(rows: Sequence[dict[str, Any]]) -> list[tuple[str, int]]:
+    return list(dict.fromkeys((row["task"], row["seed"]) for row in rows))
 
 
 def gains_over(rows: Sequence[dict[str, Any]], method: str) -> list[float]:
@@ -360,8 +395,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     def train(specs: Sequence[RunSpec]) -> Mapping[str, Path]:
         return run_all(specs, options.out, say, crew=options.crew)
 
+    def time(cell: Cell, folders: Sequence[Path]) -> Mapping[Path, float]:
+        targets = [LatencyTarget(folder.name, "onnx", str(folder / "model" / "model.onnx")) for folder in folders]
+        settings = LatencySettings(batch_sizes=(32,), threads=options.threads, rounds=5, max_rounds=8)
+        kept = options.out / "latency" / f"real-{cell.task}-seed{cell.seed}.json"
+        found = clocked(targets, settings, kept, lambda line: say(f"{cell.task} seed {cell.seed}: {line}"))
+        return {folder: p50_ms(found, folder.name, 32) for folder in folders}
+
     trainings = QUICK_TRAININGS if options.quick else TRAININGS
-    rows = rows_of(options, learned_cells(options), train, trainings)
+    rows = rows_of(options, learned_cells(options), train, time, trainings)
     criteria, table = judge(rows), summary(rows)
     write_results(
         options,
@@ -376,7 +418,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "seconds are those of all its trainings. Utility is by the test split.",
             f"Random subset: as many labels as the policy bought, by lot; as much removed, by the cubic schedule. "
             f"Seconds are of training alone, {options.workers} run{'s' if options.workers > 1 else ''} at a time.",
+            "Latency: batch 32, the models of a task and seed timed in turns after all training.",
+            "Gains by preference: over tasks and seeds; criteria: the same, the mean of both preferences each.",
         ],
+        over="seeds in the first table, tasks and seeds below it",
         data={"rows": rows},
     )
     return verdict(table, criteria)

@@ -75,6 +75,19 @@ def plays(options: Options) -> Iterator[Play]:
                 yield Play(task, folder, controller, preference, seed)
 
 
+def made_with(play: Play, prepared: Prepared, passes: int, threads: int) -> dict[str, Any]:
+    """Return what a run follows from beside its name: when it differs, the run is made again."""
+    driver = prepared.made_of(play.controller)
+    found = {"passes": passes, "encoder": prepared.encoder, "threads": threads, "controller": driver}
+    return dict(json.loads(json.dumps(found)))
+
+
+def finished(play: Play, out: Path, wanted: Mapping[str, Any]) -> bool:
+    """Return whether a run is there, and was made with what is wanted."""
+    path = out / play.name / "figures.json"
+    return path.is_file() and json.loads(path.read_text(encoding="utf-8")).get("made_with") == wanted
+
+
 def do(job: Job, prepared: Mapping[str, Prepared], passes: int, out: Path, threads: int) -> None:
     """Train, export, score, and write `OUT/NAME/figures.json`; the job's argument is a `Play`."""
     from sec_rl.agents.record import play_episode
@@ -87,6 +100,7 @@ def do(job: Job, prepared: Mapping[str, Prepared], passes: int, out: Path, threa
     played = play_episode(spec, made.encoder, made.table(), controller, initial, preference, threads=threads)
     closed = played.session.close(folder / "model")
     figures = {
+        "made_with": made_with(play, made, passes, threads),
         "metrics": [step.metrics.to_dict() for step in played.steps],
         "closed": {key: value for key, value in closed.items() if key != "fp32"},
         "dense_bytes": played.session.dense_bytes,
@@ -99,14 +113,13 @@ def play_all(options: Options, wanted: Iterable[Play]) -> dict[str, Prepared]:
     """Do the runs that are not done yet; return what was learned without each task's family."""
     measure_table(options.encoder, options.out / "latency_table.json")
     prepared = {task: prepare(task, shipped_traces(), options, say) for task in options.tasks}
-    missing = [play for play in wanted if not (options.out / play.name / "figures.json").is_file()]
-    work = partial(
-        do,
-        prepared=prepared,
-        passes=options.passes or PASSES,
-        out=options.out,
-        threads=options.threads_per_run,
-    )
+    passes, threads = options.passes or PASSES, options.threads_per_run
+    missing = [
+        play
+        for play in wanted
+        if not finished(play, options.out, made_with(play, prepared[play.task], passes, threads))
+    ]
+    work = partial(do, prepared=prepared, passes=passes, out=options.out, threads=threads)
     do_all(options.crew, work, [Job(play.name, play.seed, play) for play in missing], say)
     return prepared
 
@@ -242,7 +255,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         gains = "; ".join(f"{each.name} {each.estimate.text(3)}" for each in together)
         notes.append(f"Together with the runs of `benchmarks.left_out`, each weighing the same: {gains}.")
     table = summary(rows, options.tasks)
-    over = "tasks, seeds and preferences"
+    over = "seeds in the table, tasks, seeds and preferences in the criteria"
     write_results(
         options,
         "Learned control on left-out tasks",

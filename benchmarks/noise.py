@@ -26,6 +26,7 @@ from sec_rl.compression.vault import Vault, build_model
 from sec_rl.encoders import resolve_encoder
 from sec_rl.files import append_line
 from sec_rl.measurement.latency import LatencySettings, LatencyStats, LatencyTarget, measure_latencies
+from sec_rl.measurement.machine import describe_machine
 from sec_rl.measurement.ratio import speedup
 
 COMPARISONS, RANKINGS = 100, 10
@@ -94,15 +95,21 @@ def ranked(files: dict[str, Path], vocabulary: int, threads: int, busy: bool) ->
     return {"busy": busy, "right": right, "p50_ms": medians, "spread": max(each.spread for each in stats.values())}
 
 
-def continued(path: Path, count: int, words: str, measure: Any) -> list[dict[str, Any]]:
-    """Return `count` lines of a file, measuring those that are missing; each is on disk when it is measured."""
+def continued(path: Path, count: int, words: str, measure: Any, taken: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return `count` lines of a file, measuring those that are missing; each is on disk when it is measured.
+
+    Lines that were taken otherwise than `taken` says (encoder, machine) are thrown away.
+    """
     lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+    if lines and lines[0].get("taken") != taken:
+        path.unlink()
+        lines = []
     for number in range(len(lines), count):
-        lines.append(measure())
+        lines.append({"taken": taken, **measure()})
         append_line(path, lines[-1])
         if (number + 1) % 10 == 0:
             say(f"{words}: {number + 1} of {count}")
-    return lines[:count]
+    return [{key: value for key, value in line.items() if key != "taken"} for line in lines[:count]]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -116,14 +123,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     def same() -> dict[str, Any]:
         return against_itself(files, vocabulary, options.threads)
 
-    pairs = continued(options.out / "pairs.jsonl", n_same, "a model against itself", same)
+    taken = {"encoder": options.encoder, "machine": describe_machine(options.threads)}
+    pairs = continued(options.out / "pairs.jsonl", n_same, "a model against itself", same, taken)
     orders = {}
     for name in (IDLE, BUSY):
 
         def order(busy: bool = name == BUSY) -> dict[str, Any]:
             return ranked(files, vocabulary, options.threads, busy)
 
-        orders[name] = continued(options.out / f"{name.replace(' ', '-')}.jsonl", n_ranked, f"ranked, {name}", order)
+        orders[name] = continued(
+            options.out / f"{name.replace(' ', '-')}.jsonl", n_ranked, f"ranked, {name}", order, taken
+        )
     return write(options, pairs, orders)
 
 

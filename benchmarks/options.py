@@ -154,11 +154,13 @@ def _repeatable(
 ) -> str:
     """Return a command line without the folders of this machine."""
     words = [f"python -m benchmarks.{name}", *(["--tasks-root $SEC_RL_TASKS"] if trains else [])]
-    for key in ("tasks", "encoder", "seeds", "passes", "workers", "quick"):
+    for key in ("tasks", "encoder", "seeds", "passes", "threads", "workers", "ray_address", "quick"):
         value = getattr(found, key)
         if value == getattr(defaults, key):
             continue
-        flag = f"--{key}"
+        # Where a cluster is, is nobody's business.
+        value = "ADDRESS" if key == "ray_address" else value
+        flag = f"--{key.replace('_', '-')}"
         if isinstance(value, list):
             flag += " " + " ".join(map(str, value))
         elif value is not True:

@@ -77,7 +77,7 @@ def summary(entries: Sequence[dict[str, Any]]) -> str:
                 entry["accuracy"].times(100.0).text(2),
                 "" if p is None else f"{p:.2f}",
                 entry["validation_accuracy"].times(100.0).text(2),
-                entry["perplexity"].text(2),
+                "" if entry["perplexity"] is None else entry["perplexity"].text(2),
                 entry["label_fraction"].text(2),
             ]
         )
@@ -135,8 +135,11 @@ def reproduce(options: Options, task: str) -> int:
         "baseline's is "
         + ", ".join(f"{value.text(3)} of {name}" for name, value in quiet.items())
         + "; where virtual cores share a physical one, int8 loses more than fp32 does, and medians say so.",
-        "Seconds are of training alone, "
+        "Seconds are of training steps and of choosing labels, guessing them and choosing structures (those to the "
+        "baseline's accuracy of steps alone), "
         + (f"{options.workers} runs side by side." if options.workers > 1 else "one run at a time."),
+        "The sequence has no perplexity: the head that it is read by is not exported and starts anew with the second "
+        "stage.",
         "p: paired t-test of accuracy against the baseline over the seeds; three of them show large effects only.",
         "Validation: all of its texts, after the last pass. No arm chooses its weights by it (the sequence chooses a "
         "data technique, and the policy sees 300 of them as it goes), so it is a second sample of what an arm loses.",

@@ -61,6 +61,14 @@ class Prepared:
         schedule = ScheduleController(Schedule(name, 1.0, 0.0 if name == "dense" else 0.5, 0, n_segments))
         return schedule, schedule.initial_ratios()
 
+    def made_of(self, name: str) -> Any:
+        """Return what tells a controller from one of the same name that was made anew, JSON-ready."""
+        if name == "policy":
+            return load_policy(self.folder / "policy").network.fingerprint()
+        if name == "best per preference":
+            return digest(load_preferred(self.folder / _PREFERRED))
+        return self.fixed if name == "best fixed" else None
+
     def table(self) -> CostTable:
         """Return what blocks cost on this device."""
         path = self.folder.parent / "latency_table.json"

@@ -43,6 +43,7 @@ from sec_rl.agents.lanes import EachLane, LaneController, OneByOne
 from sec_rl.agents.recorded_tasks import recorded_tasks
 from sec_rl.backends.simulator.model import load_simulator
 from sec_rl.tasks import load_task
+from sec_rl.values import Ratios
 
 # Simulated runs per controller and preference: what is left to chance is less than what sets controllers apart.
 COPIES = 1024
@@ -111,11 +112,18 @@ def world_of(options: Options, task: str, simulator: Path) -> World:
     )
 
 
-def simulated_values(world: World, controllers: Mapping[str, LaneController]) -> dict[tuple[str, str], Values]:
-    """Return mean utility and accuracy of every controller under every preference, two entries each."""
+def simulated_values(
+    world: World, controllers: Mapping[str, tuple[LaneController, Ratios]]
+) -> dict[tuple[str, str], Values]:
+    """Return mean utility and accuracy of every controller under every preference, two entries each.
+
+    Args:
+        world: the task.
+        controllers: and the ratios that the first action of each starts from, as in the real runs.
+    """
     found = {}
-    for name, controller in controllers.items():
-        env = world.lanes(0, COPIES)
+    for name, (controller, initial) in controllers.items():
+        env = world.lanes(0, COPIES, initial=initial)
         play(env, controller, 0)
         outcomes = world.outcomes(env).reshape(len(PREFERENCES), COPIES, -1).mean(axis=1)
         for preference, ended in zip(PREFERENCES, outcomes, strict=True):
@@ -127,7 +135,8 @@ def compare(options: Options, task: str, prepared: Prepared, rows: Sequence[Mapp
     """Return how the two rankings of a task agree."""
     pairs, real = real_values(rows, task, "utility")
     _, accuracy = real_values(rows, task, "test_accuracy")
-    controllers = {name: _in_lanes(prepared.controller(name, N_SEGMENTS)[0]) for name in (*PREFERRING, *SCHEDULES)}
+    made = {name: prepared.controller(name, N_SEGMENTS) for name in (*PREFERRING, *SCHEDULES)}
+    controllers = {name: (_in_lanes(controller), initial) for name, (controller, initial) in made.items()}
     found = simulated_values(world_of(options, task, prepared.folder / "simulator"), controllers)
     simulated = np.array([found[pair] for pair in pairs])
     again, seeds = between_seeds(real), real.shape[1]

@@ -51,7 +51,8 @@ def build(job: Job, options: Options) -> dict[str, dict[str, Any]]:
         per competitor `test_accuracy` (in [0, 1]), `size_bytes` and `passes`.
     """
     task, seed = str(job.argument), job.seed
-    kept = folder_of(options, task, seed) / "scores.json"
+    # Built as `sec-rl run` trains today; earlier ones had larger batches and dropout.
+    kept = folder_of(options, task, seed) / "scores-without-dropout.json"
     dense = options.out / run_name(task, "dense", seed)
     result = dense / "result.json"
     found: dict[str, dict[str, Any]] = {}
@@ -94,9 +95,11 @@ def _build_one(name: str, options: Options, task: str, seed: int, dense: Path) -
         if name.startswith("library-"):
             rows = tokenize(tokenizer, data.train.texts, data.train.pairs, **settings)
             share, labels = float(name.removeprefix("library-")), data.train.labels
-            competitors.prune_with_library(model, rows, labels, share=share, batch_size=32, seed=seed)
+            competitors.prune_with_library(
+                model, rows, labels, share=share, batch_size=competitors.BATCH_SIZE, seed=seed
+            )
             extra = round(EXTRA_PASSES * passes)
-            competitors.fine_tune(model, rows, labels, passes=extra, batch_size=32, seed=seed)
+            competitors.fine_tune(model, rows, labels, passes=extra, batch_size=competitors.BATCH_SIZE, seed=seed)
             passes += extra
         path = folder_of(options, task, seed) / f"{name}.onnx"
         competitors.export_int8(model, path)

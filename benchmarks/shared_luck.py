@@ -60,6 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options,
         "Luck that two models share",
         tables=[table],
+        over="seeds (all: tasks and seeds)",
         notes=["Dense and cubic to one half, 3,000 passes each, on all validation rows, by the int8 files."],
         data={"shared": found},
     )

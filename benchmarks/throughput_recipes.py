@@ -112,12 +112,30 @@ def trainer(setup: Setup, **arguments: Any) -> Recipe:
     rows = [
         {**{key: encoded[key][i] for key in encoded}, "label": int(label)} for i, label in enumerate(split.labels)
     ]
-    model = AutoModelForSequenceClassification.from_pretrained(setup.encoder, num_labels=setup.task.n_classes)
+    # Without dropout, as ours.
+    model = AutoModelForSequenceClassification.from_pretrained(
+        setup.encoder,
+        num_labels=setup.task.n_classes,
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+    )
+    grouped = arguments.get("train_sampling_strategy") == "group_by_length"
     clock: list[float] = []
 
     class Clock(TrainerCallback):  # type: ignore[misc]
         def on_step_end(self, *_: Any, **__: Any) -> None:
             clock.append(time.perf_counter())
+
+    class Shuffled(Trainer):  # type: ignore[misc]
+        """Grouped batches begin with the longest of fifty; a block is shorter, and must not see only these."""
+
+        def _get_train_sampler(self, *given: Any) -> Any:
+            sampler = super()._get_train_sampler(*given)
+            if not grouped:
+                return sampler
+            order = np.array(list(sampler))
+            batches = order[: len(order) // BATCH_SIZE * BATCH_SIZE].reshape(-1, BATCH_SIZE)
+            return np.random.default_rng(setup.seed).permutation(batches).ravel().tolist()
 
     def block(steps: int) -> Block:
         clock.clear()
@@ -136,7 +154,7 @@ def trainer(setup: Setup, **arguments: Any) -> Recipe:
                 dataloader_drop_last=True,
                 **arguments,
             )
-            runner = Trainer(
+            runner = Shuffled(
                 model=model,
                 args=settings,
                 train_dataset=rows,

@@ -35,9 +35,10 @@ from sec_rl.agents.simulated_lanes import SimulatorVecEnv
 from sec_rl.agents.trace_batch import TraceBatch, trace_batch
 from sec_rl.backends.simulator.model import Simulator
 from sec_rl.envs.batch import PreferenceBatch
+from sec_rl.envs.drive import INITIAL
 from sec_rl.envs.utility import utility_terms_batch
 from sec_rl.errors import InputError
-from sec_rl.values import Preference
+from sec_rl.values import Preference, Ratios
 
 JUDGES = ("own", "shared")
 MEMBERS, EPOCHS = 8, 250
@@ -93,13 +94,16 @@ class World:
         """Example passes of one training."""
         return float(self.simulator.tasks.budget[0])
 
-    def lanes(self, training: int, copies: int = 1, *, simulator: Simulator | None = None) -> SimulatorVecEnv:
+    def lanes(
+        self, training: int, copies: int = 1, *, simulator: Simulator | None = None, initial: Ratios = INITIAL
+    ) -> SimulatorVecEnv:
         """Open a training for every preference.
 
         Args:
             training: its number; equal numbers have equal noise, whatever drives them.
             copies: lanes side by side per preference; lane ``i`` serves preference ``i // copies``.
             simulator: opens the task in another simulator instead, such as one to plan with.
+            initial: ratios that the first action starts from.
         """
         task = self.simulator.tasks
         return SimulatorVecEnv(
@@ -109,6 +113,7 @@ class World:
             draw=lambda n, _: task.take(np.zeros(n, np.int64)),
             prefer=lambda _, __: self._wishes(copies),
             segments=(self.n_segments,),
+            initial=initial,
         )
 
     def outcomes(self, env: SimulatorVecEnv, training: int = 0) -> Outcomes:

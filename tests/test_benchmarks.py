@@ -317,8 +317,10 @@ def test_a_clock_that_cannot_be_trusted_fails(missed: int, wrong: int, code: int
 
 def test_what_was_timed_before_an_interruption_is_kept(tmp_path: Path) -> None:
     path, times = tmp_path / "pairs.jsonl", iter(range(9))
-    assert continued(path, 2, "", lambda: {"at": next(times)}) == [{"at": 0}, {"at": 1}]
-    assert continued(path, 3, "", lambda: {"at": next(times)}) == [{"at": 0}, {"at": 1}, {"at": 2}]
+    assert continued(path, 2, "", lambda: {"at": next(times)}, {"threads": 2}) == [{"at": 0}, {"at": 1}]
+    assert continued(path, 3, "", lambda: {"at": next(times)}, {"threads": 2}) == [{"at": 0}, {"at": 1}, {"at": 2}]
+    # What was timed otherwise is no part of the same figure.
+    assert continued(path, 1, "", lambda: {"at": next(times)}, {"threads": 1}) == [{"at": 3}]
 
 
 def test_a_newcomer_types_what_the_readme_says() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -74,9 +75,19 @@ def test_real_methods_pay_for_every_training_and_a_search_goes_on_where_it_was(t
             made_up_run(options.out / each.name, accuracy=0.9 - removed / 10, bytes_=25_000, ms=40.0)
         return {each.name: options.out / each.name for each in specs}
 
+    timed: list[list[Path]] = []
+
+    def time(_cell: controllers_real.Cell, folders: Sequence[Path]) -> dict[Path, float]:
+        timed.append(list(folders))
+        return dict.fromkeys(folders, 40.0)
+
     cells = real_cells(tmp_path)
-    rows = controllers_real.rows_of(options, cells, train)
-    again = controllers_real.rows_of(options, cells, train)
+    rows = controllers_real.rows_of(options, cells, train, time)
+    again = controllers_real.rows_of(options, cells, train, time)
+    # Every model that is kept is timed once, the dense one among them, and none that a search threw away.
+    for folders in timed:
+        assert len(set(folders)) == len(folders) <= 2 + 4 * len(controllers_real.PREFERENCES)
+        assert sum("dense" in folder.name for folder in folders) == 1
     assert rows == again
     half = len(asked) // 2
     # A search that is begun again proposes the same trainings, so that finished ones are found.

@@ -51,8 +51,8 @@ def comparison_page(results: Results, trajectories: Trajectories | None = None) 
     segments = dict(zip(numbered, ((trajectories or {}).get(name, ()) for name in results), strict=True))
     source = next(iter(results.values()))["source"]
     parts = [html.paragraph(f"{len(results)} run{'s' if len(results) > 1 else ''}; source: {source}.", "soft")]
-    for task in dict.fromkeys(str(result.get("task")) for result in results.values()):
-        chosen = {name: result for name, result in numbered.items() if str(result.get("task")) == task}
+    for task, rows in dict.fromkeys(_compared(result) for result in results.values()):
+        chosen = {name: result for name, result in numbered.items() if _compared(result) == (task, rows)}
         parts += [html.heading(task), html.table(HEADER, [_row(name, result) for name, result in chosen.items()])]
         lines = differences(chosen)
         if lines:
@@ -71,6 +71,11 @@ def comparison_page(results: Results, trajectories: Trajectories | None = None) 
         figures += course_figures(task, {name: segments[name] for name in chosen if segments[name]})
         parts.append(html.plots(figures))
     return html.page("Runs side by side", *parts)
+
+
+def _compared(result: Mapping[str, Any]) -> tuple[str, str]:
+    """Return what two runs must share to be compared: the task, and its rows, which a seed may have split."""
+    return str(result.get("task")), str(result.get("task_fingerprint"))
 
 
 def _fronts(task: str, results: Results) -> list[tuple[str, str]]:

@@ -42,7 +42,7 @@ def model_card(result: Mapping[str, Any], label_names: Sequence[str]) -> str:
 {_metadata(result)}
 ---
 
-# Text classifier, {_code(started_from(result))} on {_code(result["task"])}
+# Text classifier, {_code(_public(started_from(result)))} on {_code(_public(result["task"]))}
 
 {headline(result)}
 
@@ -83,8 +83,7 @@ than the average accuracy shows. The encoder's and the data's licences apply.
 
 def _metadata(result: Mapping[str, Any]) -> str:
     """Return what the hub reads: YAML, with the figures of the test split."""
-    # A path is nobody's business but its owner's.
-    task = PurePath(str(result["task"])).name or "task"
+    task = _public(result["task"])
     figures = {"accuracy": result["test_accuracy"], "f1": result.get("macro_f1")}
     known = {name: float(value) for name, value in figures.items() if value is not None}
     data = ModelCardData(
@@ -110,6 +109,14 @@ def _metadata(result: Mapping[str, Any]) -> str:
         ],
     )
     return data.to_yaml()
+
+
+def _public(name: object) -> str:
+    """Return a name without its folders: a path is nobody's business but its owner's. Hub ids stay as they are."""
+    text = str(name)
+    if text.startswith("hub:") or hub_id(text) is not None:
+        return text
+    return PurePath(text).name or "task"
 
 
 def _code(text: object) -> str:
