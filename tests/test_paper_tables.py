@@ -68,7 +68,12 @@ def write_run(folder: Path, accuracies: list[float], *, label_fraction: float = 
     ]
     (folder / "trajectory.jsonl").write_text("\n".join(map(json.dumps, lines)) + "\n")
     own = {"test_accuracy": accuracies[-1], "validation_accuracy": 0.6, "perplexity": 5.0}
-    result = own | {"source": "measured", "train_seconds": 9.0, "label_fraction": label_fraction}
+    result = own | {
+        "source": "measured",
+        "train_seconds": 9.0,
+        "preparing_seconds": 1.0,
+        "label_fraction": label_fraction,
+    }
     fp32 = {"test_accuracy": accuracies[-1] + 0.01, "validation_accuracy": 0.7, "perplexity": 4.0}
     result |= {"example_passes": 300, "fp32": fp32}
     (folder / "result.json").write_text(json.dumps(result))
@@ -89,7 +94,9 @@ def test_rows_say_what_is_deployed_and_when_the_baseline_was_reached(options: Op
     # The baseline's last validation accuracy is 0.8; it was there after two segments.
     assert dense["seconds_to_baseline"] == 4.0
     assert (two["seconds_to_baseline"], two["passes_to_baseline"]) == (8.0, 400)
-    assert (two["label_fraction"], two["train_seconds"]) == (pytest.approx(0.9), 18.0)
+    assert (two["label_fraction"], two["train_seconds"]) == (pytest.approx(0.9), 20.0)
+    # Its head began anew with the second stage.
+    assert two["perplexity"] is None
 
 
 def made_up(arm: str, seed: int) -> dict[str, Any]:
