@@ -189,6 +189,9 @@ RECIPES: Mapping[str, Callable[[Setup], Recipe]] = {
     "ours": ours,
     "trainer-fp32-128": lambda setup: trainer(setup, dynamic_padding=False),
     "trainer-fp32-dynamic": lambda setup: trainer(setup, dynamic_padding=True),
+    "trainer-fp32-grouped": lambda setup: trainer(
+        setup, dynamic_padding=True, train_sampling_strategy="group_by_length"
+    ),
     "trainer-bf16-dynamic": lambda setup: trainer(setup, dynamic_padding=True, bf16=True),
     "trainer-bf16-grouped": lambda setup: trainer(
         setup, dynamic_padding=True, bf16=True, train_sampling_strategy="group_by_length"
