@@ -115,7 +115,7 @@ def test_texts_of_others_stay_texts(tmp_path: Path) -> None:
     flat = EVIL.replace("/", "")
     assert flat in model_card(made_up_result(task=flat), ["a|b", "c`d"])
     # A card is published; where its owner keeps things is not.
-    card = model_card(made_up_result(task="/home/somebody/reviews", encoder="/home/somebody/bert"), ["a", "b"])
+    card = model_card(made_up_result(task="/mnt/somebody/reviews", encoder="/mnt/somebody/bert"), ["a", "b"])
     assert "`bert` on `reviews`" in card
     assert "somebody" not in card
     assert "`a/b`, `c'd`" in model_card(made_up_result(), ["a|b", "c`d"])
