@@ -14,6 +14,11 @@ from sec_rl.agents.collect import EPISODES, PARTS, PLAN, Recorded, collect
 from sec_rl.agents.controllers import RandomWalk
 from sec_rl.agents.episode_plan import budget_for, plan_episodes
 from sec_rl.agents.traces import COLUMNS, check_traces, read_traces, without
+from sec_rl.backends.pruning import cost_table
+from sec_rl.compression.cost_table import CostTable
+from sec_rl.compression.loading import load_dense
+from sec_rl.config import PruningConfig
+from sec_rl.encoders import resolve_encoder
 from sec_rl.envs.action import Limits, apply_action
 from sec_rl.envs.observation import OBSERVATION_NAMES
 from sec_rl.errors import InputError
@@ -97,6 +102,13 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make episodes of a few seconds."""
     monkeypatch.setattr(episode_plan, "SETTINGS", ((64, 96), (96, 128)))
     monkeypatch.setattr(episode_plan, "SEGMENTS", (2, 3))
+
+    def by_flops(encoder: str) -> CostTable:
+        model, _ = load_dense(resolve_encoder(encoder), ("no", "yes"), 0)
+        return cost_table(model, PruningConfig(cost="flops"), 1, length=32)
+
+    # Timing every block takes longer than the episodes.
+    monkeypatch.setattr("sec_rl.agents.collect.time_table", by_flops)
 
 
 @pytest.mark.usefixtures("tiny")

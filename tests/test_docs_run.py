@@ -54,6 +54,7 @@ NOT_EXECUTED = {
     "python -m benchmarks.paper_tables": "hours; test_paper_tables.py makes the tables of runs that are made up",
     "python -m benchmarks.controllers": "minutes at the least; test_controllers_benchmark.py plays small worlds",
     "python -m benchmarks.ablations": "half an hour; test_recipes.py learns a few steps",
+    "python -m benchmarks.shared_luck": "minutes; reads the runs of controllers_real, and the reader's tasks",
     "python -m benchmarks.throughput": "times this machine",
     "python -m benchmarks.noise": "times this machine; test_benchmarks.py judges comparisons that are made up",
     "python -m benchmarks.workers": "times this machine; test_workers.py has the scheduler",

@@ -120,7 +120,8 @@ def test_fewer_episodes_keep_a_dense_one_of_every_setting() -> None:
 )
 def test_ablations_learn_what_they_say(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recipes, "TrainingPlan", partial(TrainingPlan, lanes=64, evaluate_every=64, episodes=8))
-    monkeypatch.setattr(training, "tune_schedules", partial(tune_schedules, episodes=4))
+    for module in (training, recipes):
+        monkeypatch.setattr(module, "tune_schedules", partial(tune_schedules, episodes=4))
     monkeypatch.setattr(training, "_FINAL_EPISODES", 8)
     monkeypatch.setattr(cloning, "_SHOWN_EPISODES", 64)
     simulator, like = load_simulator(shipped_simulator()), Policy(random_policy())
