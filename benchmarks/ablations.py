@@ -16,13 +16,14 @@ from benchmarks.families import left_out_jobs, left_out_options, open_family
 from benchmarks.learned import FINETUNED, STEPS, fingerprint
 from benchmarks.opponents import PER_PREFERENCE, one_training
 from benchmarks.options import Options
-from benchmarks.prepared import digest, load_preferred
-from benchmarks.recipes import ABLATIONS, POLICY
+from benchmarks.prepared import load_preferred
+from benchmarks.recipes import ABLATIONS, POLICY, RecipeController
 from benchmarks.runs import do_all
 from benchmarks.side_by_side import Worlds
 from benchmarks.stratified import gaps, interquartile, mean
 from benchmarks.worlds import N_SEGMENTS, PREFERENCES, UTILITY, Outcomes
 from benchmarks.writing import markdown_table, write_results
+from sec_rl.agents.preferred import PreferredSchedule
 from sec_rl.workers import Job
 
 NAME = "ablations"
@@ -55,14 +56,13 @@ def play_ablations(job: Job, options: Options) -> Ablated:
         recipe: opened.play(f"ablation-{recipe}", one_training([learner]), fingerprint(learner))[:, :, 0]
         for recipe, learner in controllers.items()
     }
-    preferred = load_preferred(learning.prepared.folder / "preferred.json")
-    pair = {POLICY: first, PER_PREFERENCE: preferred}
-    made_of = {POLICY: fingerprint(first), PER_PREFERENCE: digest(preferred)}
+    pair: dict[str, RecipeController | PreferredSchedule] = {POLICY: first}
+    pair[PER_PREFERENCE] = load_preferred(learning.prepared.folder / "preferred.json")
     segments = {}
     for count in (N_SEGMENTS, *OTHER_SEGMENTS):
         worlds = Worlds(tuple(judge.world(seed, count) for seed in options.seeds))
         segments[count] = {
-            name: opened.play(f"segments-{count}-{name}", one_training([each]), made_of[name], worlds)[:, :, 0]
+            name: opened.play(f"segments-{count}-{name}", one_training([each]), fingerprint(each), worlds)[:, :, 0]
             for name, each in pair.items()
         }
     return Ablated(opened.name, recipes, segments)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from sec_rl.files import write_atomically
 from sec_rl.measurement.latency import LatencySettings, LatencyStats, LatencyTarget, measure_latencies
 from sec_rl.measurement.machine import describe_machine
 
@@ -27,26 +27,55 @@ def clocked(
         kept: JSON file of the figures; delete it to measure again.
         say: takes one line of progress.
     """
-    asked: dict[str, Any] = {"targets": [asdict(target) for target in targets], "settings": asdict(settings)}
-    # Times of another machine, or of other libraries, are not those of the page that is written now.
-    asked["machine"] = describe_machine(settings.threads)
-    asked = json.loads(json.dumps(asked))
-    if kept.is_file() and not _stale(targets, kept):
+    asked = {"targets": [asdict(target) for target in targets], "settings": asdict(settings)}
+
+    def measure() -> Latencies:
+        say(f"timing {', '.join(target.name for target in targets)} ...")
+        return {
+            name: {str(batch): stats.to_dict() for batch, stats in by_batch.items()}
+            for name, by_batch in measure_latencies(targets, settings).items()
+        }
+
+    if kept.is_file() and _stale(targets, kept):
+        kept.unlink()
+    return dict(remembered(kept, asked, settings.threads, measure))
+
+
+def remembered(kept: Path, asked: Mapping[str, Any], threads: int, measure: Callable[[], Any]) -> Any:
+    """Return figures of this machine from a file, or measure them anew where something else was asked for.
+
+    Args:
+        kept: JSON file of the figures.
+        asked: what they follow from, JSON-ready.
+        threads: that were used; times of another machine, or of other libraries, are not those of today's page.
+        measure: returns them, JSON-ready.
+    """
+    wanted = json.loads(json.dumps({**asked, "machine": describe_machine(threads)}))
+    if kept.is_file():
         content = json.loads(kept.read_text(encoding="utf-8"))
-        if content["asked"] == asked:
-            return dict(content["figures"])
-    say(f"timing {', '.join(target.name for target in targets)} ...")
-    measured = measure_latencies(targets, settings)
-    figures = {
-        name: {str(batch): stats.to_dict() for batch, stats in by_batch.items()}
-        for name, by_batch in measured.items()
-    }
+        if content["asked"] == wanted:
+            return content["figures"]
+    figures = measure()
     kept.parent.mkdir(parents=True, exist_ok=True)
-    aside = kept.with_suffix(".new")
-    aside.write_text(json.dumps({"asked": asked, "figures": figures}), encoding="utf-8")
-    os.replace(aside, kept)
-    loaded: Latencies = json.loads(kept.read_text(encoding="utf-8"))["figures"]
-    return loaded
+    write_atomically(kept, json.dumps({"asked": wanted, "figures": figures}))
+    return json.loads(json.dumps(figures))
+
+
+def artefacts_ms(
+    files: Mapping[str, Path], threads: int, kept: Path, say: Callable[[str], None]
+) -> tuple[dict[str, float], float]:
+    """Time exported models in turns at batch 32; return milliseconds by name, and the worst spread.
+
+    Args:
+        files: the models, by name.
+        threads: of each.
+        kept: see `clocked`.
+        say: takes one line of progress.
+    """
+    targets = [LatencyTarget(name, "onnx", str(path)) for name, path in files.items()]
+    settings = LatencySettings(batch_sizes=(32,), threads=threads, rounds=5, max_rounds=8)
+    found = clocked(targets, settings, kept, say)
+    return {name: p50_ms(found, name, 32) for name in files}, worst_spread(found)
 
 
 def p50_ms(latencies: Latencies, name: str, batch: int) -> float:

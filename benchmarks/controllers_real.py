@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.clock import clocked, p50_ms
+from benchmarks.clock import artefacts_ms
 from benchmarks.console import exit_with, say, verdict
 from benchmarks.estimates import Criterion, estimate
 from benchmarks.learned import STEPS
@@ -44,7 +44,6 @@ from sec_rl.agents.simulated_lanes import SimulatorVecEnv
 from sec_rl.agents.tuning import COMPRESSION_RATIOS, DATA_RATIOS
 from sec_rl.backends.simulator.model import Simulator, load_simulator
 from sec_rl.envs.utility import utility
-from sec_rl.measurement.latency import LatencySettings, LatencyTarget
 from sec_rl.values import Metrics, Preference
 
 NAME = "controllers_real"
@@ -396,11 +395,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return run_all(specs, options.out, say, crew=options.crew)
 
     def time(cell: Cell, folders: Sequence[Path]) -> Mapping[Path, float]:
-        targets = [LatencyTarget(folder.name, "onnx", str(folder / "model" / "model.onnx")) for folder in folders]
-        settings = LatencySettings(batch_sizes=(32,), threads=options.threads, rounds=5, max_rounds=8)
+        files = {folder.name: folder / "model" / "model.onnx" for folder in folders}
+        where = f"{cell.task} seed {cell.seed}"
         kept = options.out / "latency" / f"real-{cell.task}-seed{cell.seed}.json"
-        found = clocked(targets, settings, kept, lambda line: say(f"{cell.task} seed {cell.seed}: {line}"))
-        return {folder: p50_ms(found, folder.name, 32) for folder in folders}
+        times, _ = artefacts_ms(files, options.threads, kept, lambda line: say(f"{where}: {line}"))
+        return {folder: times[folder.name] for folder in folders}
 
     trainings = QUICK_TRAININGS if options.quick else TRAININGS
     rows = rows_of(options, learned_cells(options), train, time, trainings)

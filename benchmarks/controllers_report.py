@@ -124,8 +124,8 @@ def _rivals(lines: Sequence[Line]) -> list[Line]:
     return [_named(lines, PER_PREFERENCE), _named(lines, CUBIC), _named(lines, TPE, max(BUDGETS)), *others]
 
 
-def _of_family(line: Line, index: int) -> Line:
-    return replace(line, utility=[line.utility[index]])
+def _part(line: Line, families: slice = slice(None), preferences: slice = slice(None)) -> Line:
+    return replace(line, utility=[each[:, preferences] for each in line.utility[families]])
 
 
 def family_table(families: Sequence[Family], lines: Sequence[Line]) -> str:
@@ -133,7 +133,7 @@ def family_table(families: Sequence[Family], lines: Sequence[Line]) -> str:
     policy, rivals = _named(lines, POLICY), _rivals(lines)
     rows = []
     for index, family in enumerate(families):
-        ours, *theirs = (_of_family(line, index) for line in (policy, *rivals))
+        ours, *theirs = (_part(line, families=slice(index, index + 1)) for line in (policy, *rivals))
         rows.append([family.name, *(_ahead(ours, each).text(DIGITS) for each in theirs)])
     for family, row in zip(families, rows, strict=True):
         error = family.judge.get("half_error_points")
@@ -151,11 +151,8 @@ def preference_table(families: Sequence[Family], lines: Sequence[Line]) -> str:
     rows = []
     for place, name in enumerate(PREFERENCES):
         under = slice(place, place + 1)
-
-        def narrowed(line: Line, under: slice = under) -> Line:
-            return replace(line, utility=[each[:, under] for each in line.utility])
-
-        cells = [_ahead(narrowed(policy), narrowed(rival), mean).text(DIGITS) for rival in rivals]
+        ours, *theirs = (_part(line, preferences=under) for line in (policy, *rivals))
+        cells = [_ahead(ours, each, mean).text(DIGITS) for each in theirs]
         labels = [100 * family.outcomes[POLICY][:, under, 0, LABELS] for family in families]
         rows.append([name, *cells, mean(labels, policy.learners).text(0)])
     header = ["policy ahead, mean, of", *(rival.name for rival in rivals), "labels that it buys, %"]

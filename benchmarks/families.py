@@ -12,8 +12,8 @@ from benchmarks.learned import STEPS, Learners, fingerprint
 from benchmarks.opponents import BEST_FIXED, PER_PREFERENCE, Opponent, one_training, planners, schedules, searches
 from benchmarks.options import Options, parse_options
 from benchmarks.played import Method, play_worlds
-from benchmarks.prepared import Prepared, digest, load_preferred, prepare
-from benchmarks.recipes import LEARNED, RecipeController
+from benchmarks.prepared import Prepared, load_preferred, prepare
+from benchmarks.recipes import LEARNED
 from benchmarks.side_by_side import Worlds
 from benchmarks.spent import Spent, spend
 from benchmarks.worlds import JUDGES, LEARNERS, Judge, Outcomes, World, open_judge
@@ -180,9 +180,8 @@ def play_family(task: str, options: Options, say: Callable[[str], None]) -> Fami
     preferred = load_preferred(learning.prepared.folder / "preferred.json")
     opponents |= schedules(TargetSchedule(**learning.prepared.fixed), preferred)
     opponents |= searches() | planners(learning.simulator.predicting())
-    # A table and a schedule are told by what they hold, a policy by its weights.
     made_of: dict[str, Any] = {recipe: [fingerprint(each) for each in several] for recipe, several in learned.items()}
-    made_of |= {PER_PREFERENCE: digest(preferred), BEST_FIXED: learning.prepared.fixed}
+    made_of |= {PER_PREFERENCE: fingerprint(preferred), BEST_FIXED: learning.prepared.fixed}
     outcomes = {}
     for method, opponent in opponents.items():
         say(f"{name}: playing {method} ...")
@@ -196,8 +195,7 @@ def play_family(task: str, options: Options, say: Callable[[str], None]) -> Fami
     }
     bounds = {}
     for label, controller in learning.knowing(judge.simulator).items():
-        made = fingerprint(controller) if isinstance(controller, RecipeController) else digest(controller)
-        bounds[label] = opened.play(f"bound-{label}", one_training([controller]), made)[:, :, 0]
+        bounds[label] = opened.play(f"bound-{label}", one_training([controller]), fingerprint(controller))[:, :, 0]
     searching = frozenset(method for method, each in opponents.items() if each.searches)
     return Family(name, worlds.worlds, outcomes, spent, searching, learners, bounds, judge.simulator.about)
 

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from benchmarks.options import Options
-from benchmarks.prepared import Prepared, load_preferred, save_preferred
+from benchmarks.prepared import Prepared, digest, load_preferred, save_preferred
 from benchmarks.recipes import (
     ABLATIONS,
     LEARNED,
@@ -178,7 +178,9 @@ class Learners:
         return load_simulator(place)
 
 
-def fingerprint(controller: RecipeController) -> str:
-    """Return what tells a learned controller from others."""
+def fingerprint(controller: RecipeController | PreferredSchedule) -> str:
+    """Return what tells a controller from others: a table by what it holds, a policy by its weights."""
+    if isinstance(controller, PreferredSchedule):
+        return digest(controller)
     policy: Any = controller.policy
     return str(policy.network.fingerprint())

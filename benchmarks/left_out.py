@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.clock import clocked, p50_ms, worst_spread
+from benchmarks.clock import artefacts_ms
 from benchmarks.console import exit_with, say, verdict
 from benchmarks.estimates import Criterion, estimate
 from benchmarks.options import Options, parse_options
@@ -29,7 +29,6 @@ from sec_rl.agents.shipped import shipped_traces
 from sec_rl.envs.utility import utility
 from sec_rl.errors import RunFolderError
 from sec_rl.files import write_atomically
-from sec_rl.measurement.latency import LatencySettings, LatencyTarget
 from sec_rl.values import Metrics, Preference
 from sec_rl.workers import Job
 
@@ -155,13 +154,10 @@ def time_runs(options: Options, task: str, seed: int) -> tuple[dict[str, float],
     """Return milliseconds at batch 32 per run of a task and seed, and the worst spread."""
     mine = [play for play in plays(options) if (play.task, play.seed) == (task, seed)]
     files = {play.name: options.out / play.name / "model" / "model.onnx" for play in mine}
-    targets = [LatencyTarget(name, "onnx", str(path)) for name, path in files.items()]
-    settings = LatencySettings(batch_sizes=(32,), threads=options.threads, rounds=5, max_rounds=8)
     kept = options.out / "latency" / f"{task}-seed{seed}.json"
-    found = clocked(targets, settings, kept, lambda line: say(f"{task} seed {seed}: {line}"))
-    times = {name: p50_ms(found, name, 32) for name in files}
+    times, spread = artefacts_ms(files, options.threads, kept, lambda line: say(f"{task} seed {seed}: {line}"))
     dense = next(play.name for play in mine if play.controller == "dense")
-    return times | {"dense": times[dense]}, worst_spread(found)
+    return times | {"dense": times[dense]}, spread
 
 
 def rows_of(options: Options) -> tuple[list[dict[str, Any]], float]:

@@ -8,6 +8,7 @@ model being right with the other being right. The dense model and the cubic one 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -34,13 +35,18 @@ def right_on(task: Task, folder: Path) -> NDArray[np.float64]:
     return np.asarray(answers == split.labels, np.float64)
 
 
-def shared(options: Options, task: str, seed: int) -> float:
-    """Return the share that the dense and the cubic model of a task and seed have in common, in [-1, 1]."""
-    cell = Cell(task, seed, Path(), (1.0, 0.5), ())
-    runs = [once_of(options, cell)[name] for name in (DENSE, CUBIC)]
-    folders = run_all(runs, options.out, say, crew=options.crew)
-    rows = load_task(str(options.task_folder(task)), seed=seed)
-    return float(np.corrcoef([right_on(rows, folders[run.name]) for run in runs])[0, 1])
+def shared(options: Options) -> dict[str, list[float]]:
+    """Return per task, and seed, the share that the dense and the cubic model have in common, in [-1, 1]."""
+    pairs = {}
+    for task, seed in itertools.product(options.tasks, options.seeds):
+        once = once_of(options, Cell(task, seed, Path(), (1.0, 0.5), ()))
+        pairs[task, seed] = [once[name] for name in (DENSE, CUBIC)]
+    folders = run_all([run for pair in pairs.values() for run in pair], options.out, say, crew=options.crew)
+    found: dict[str, list[float]] = {task: [] for task in options.tasks}
+    for (task, seed), pair in pairs.items():
+        rows = load_task(str(options.task_folder(task)), seed=seed)
+        found[task].append(float(np.corrcoef([right_on(rows, folders[run.name]) for run in pair])[0, 1]))
+    return found
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -52,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         runs_of="controllers",
         arguments=arguments,
     )
-    found = {task: [shared(options, task, seed) for seed in options.seeds] for task in options.tasks}
+    found = shared(options)
     rows = [[task, estimate(values).text(2)] for task, values in found.items()]
     rows.append(["all", estimate([value for values in found.values() for value in values]).text(2)])
     table = markdown_table(["task", "share of the luck that both models have"], rows)

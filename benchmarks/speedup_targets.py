@@ -6,7 +6,6 @@ some seconds when it closes, and a machine that others use is faster and slower 
 
 from __future__ import annotations
 
-import json
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.clock import Latencies, clocked, quiet_ms, worst_spread
+from benchmarks.clock import Latencies, clocked, quiet_ms, remembered, worst_spread
 from benchmarks.console import exit_with, say, verdict
 from benchmarks.estimates import Criterion, Estimate, estimate
 from benchmarks.options import Options, parse_options
@@ -27,7 +26,6 @@ from sec_rl.classifier import read_label_names
 from sec_rl.encoders import resolve_encoder
 from sec_rl.errors import InputError, SecRlError
 from sec_rl.measurement.latency import LatencySettings, LatencyTarget
-from sec_rl.measurement.machine import describe_machine
 
 N_TARGETS = 5
 # A target may be passed by this share: what is removed comes in whole structures, and the clock has its own mind.
@@ -124,19 +122,15 @@ def row(options: Options, task: str, target: float, seed: int, latencies: Latenc
 
 def within_reach(options: Options, task: str) -> tuple[float, str]:
     """Return the highest speed-up of a task on this machine, and what a run says that is asked for more."""
-    machine = describe_machine(options.threads_per_run)
     policy = load_policy(shipped_policy()).network.fingerprint()
-    asked = {"task": task, "encoder": options.encoder, "policy": policy, "machine": machine}
-    asked = json.loads(json.dumps(asked))
-    kept = options.out / f"targets-{task}.json"
-    if kept.exists():
-        content = json.loads(kept.read_text(encoding="utf-8"))
-        if content["asked"] == asked:
-            return float(content["closest"]), str(content["refusal"])
-    # Each time by the clock of the moment; what all of them hold within reach is.
-    closest, refusal = min(closest_speedup(options, task) for _ in range(_ASKED))
-    kept.write_text(json.dumps({"asked": asked, "closest": closest, "refusal": refusal}), encoding="utf-8")
-    return closest, refusal
+    asked = {"task": task, "encoder": options.encoder, "policy": policy}
+
+    def ask() -> tuple[float, str]:
+        # Each time by the clock of the moment; what all of them hold within reach is.
+        return min(closest_speedup(options, task) for _ in range(_ASKED))
+
+    closest, refusal = remembered(options.out / f"targets-{task}.json", asked, options.threads, ask)
+    return float(closest), str(refusal)
 
 
 def picture(path: Path, rows: Sequence[dict[str, Any]], dense: Estimate) -> None:

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.clock import remembered
 from benchmarks.controlled_run import LIMITS, VARIANTS, judge, summary
 from benchmarks.estimates import Criterion, estimate
 from benchmarks.faults.children import is_running
@@ -341,3 +342,18 @@ def test_a_step_is_timed_and_a_failed_one_shows_what_it_printed(tmp_path: Path) 
     with pytest.raises(BenchmarkError, match="cannot be started"):
         timed(Step("none", ("no-such-program",), "none"), tmp_path, os.environ)
     assert "85.0% of the test split right, 10.0 MB instead of 80.0, 6.0 times" in result_line(made_up_result())
+
+
+def test_figures_are_kept_for_what_was_asked_on_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[int] = []
+
+    def measure() -> list[int]:
+        made.append(len(made))
+        return made
+
+    kept = tmp_path / "new" / "kept.json"
+    first = remembered(kept, {"task": "a"}, 2, measure)
+    assert first == remembered(kept, {"task": "a"}, 2, measure) == [0]
+    assert remembered(kept, {"task": "b"}, 2, measure) == [0, 1]
+    monkeypatch.setattr("benchmarks.clock.describe_machine", lambda threads: {"cpu": "another", "threads": threads})
+    assert remembered(kept, {"task": "b"}, 2, measure) == [0, 1, 2]
