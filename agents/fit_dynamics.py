@@ -195,7 +195,8 @@ def _fit(members: _Members, traces: list[TraceBatch], epochs: int) -> None:
     ends = torch.from_numpy(np.stack([one.last for one in traces]))[..., None]
     # A unit of skill is worth what it is in accuracy: a task of one frequent class has less of it to lose.
     worth = _stack([1.0 - one.tasks.majority for one in traces])[..., None, None]
-    weight = worth * torch.tensor([1.0, _LOSS_WEIGHT]) * mask
+    # Episodes differ in length, and bootstraps in their episodes: each member's loss is a mean over its own segments.
+    weight = worth * torch.tensor([1.0, _LOSS_WEIGHT]) * mask / mask.sum(dim=(1, 2, 3), keepdim=True)
     for epoch in range(epochs):
         optimizer.param_groups[0]["lr"] = _RATE * (1.0 - epoch / epochs)
         law = members.law(inputs)
@@ -207,8 +208,8 @@ def _fit(members: _Members, traces: list[TraceBatch], epochs: int) -> None:
         once = law(states[:, :, :-1])
         end = torch.gather(freely[..., 0], 2, ends)[..., 0]
         # Members share no parameter: the sum of their losses fits each on its own.
-        loss = (_distance(freely, states[:, :, 1:]) * weight).sum() / mask[0].sum()
-        loss = loss + _ONE_STEP_WEIGHT * (_distance(once, states[:, :, 1:]) * weight).sum() / mask[0].sum()
+        loss = (_distance(freely, states[:, :, 1:]) * weight).sum()
+        loss = loss + _ONE_STEP_WEIGHT * (_distance(once, states[:, :, 1:]) * weight).sum()
         loss = loss + _FINAL_WEIGHT * (_distance(end, final) * worth[..., 0, 0]).mean(dim=1).sum()
         loss = loss + members.penalty()
         optimizer.zero_grad()

@@ -8,8 +8,8 @@ beside the others, and the schedule takes the best. This is one step of policy i
 Galperin 1996, "On-line policy improvement using Monte-Carlo search"; Bertsekas 2013, "Rollout algorithms for discrete
 optimization") that has whole schedules for actions.
 
-Before the first segment nothing was seen, and most preferences would buy everything at once. Whether it is worth more
-to wait that long is played out, too, and fitted to the preference.
+Before the first segment nothing was seen, and most preferences would buy everything at once. What it is worth to buy
+little till then is played out, too, and fitted to the preference.
 """
 
 from __future__ import annotations
@@ -26,10 +26,14 @@ from sec_rl.agents.learners.cloning import fit_network
 from sec_rl.agents.learners.reward_scale import fit_reward_scale
 from sec_rl.agents.network import Network
 from sec_rl.agents.preferred import PreferredSchedule, mean_terms, worth
+from sec_rl.envs.action import ACTION_SCALE, Limits
+from sec_rl.envs.drive import INITIAL
 from sec_rl.envs.observation import N_TARGET_KINDS, OBSERVATION_NAMES
 
-# Shares of the labels to choose from. A run begins with a fifth of them, so the first stands for no more than that.
+# Shares of the labels to choose from; those of less than all are bought bit by bit, as schedules do.
 SHARES = (0.15, 0.3, 0.45, 0.6, 0.8, 1.0)
+# What may be bought before the first segment by those who wait for it: as little as a run may have, or a fifth.
+OPENINGS = (Limits().data_min, INITIAL.data)
 # What another share than the schedule's must promise beyond it, in scaled return: where shares hardly differ the
 # network errs by about as much, and a family that nobody recorded may need the labels.
 _MARGIN = 0.003
@@ -51,8 +55,8 @@ class ResponsiveSchedule(OneByOne):
     Attributes:
         preferred: the schedule of each preference.
         values: observation -> what each of `SHARES` is worth beyond all labels, in scaled return, within [-1, 1].
-        waiting: (combinations of targets, 1, 5) what it is worth to buy no more than a run begins with till the first
-            segment has shown something, in terms as those of the schedules.
+        waiting: (combinations of targets, openings, 5) what it is worth to buy no more than each of `OPENINGS` till
+            the first segment has shown something, in terms as those of the schedules.
     """
 
     preferred: PreferredSchedule
@@ -65,8 +69,10 @@ class ResponsiveSchedule(OneByOne):
         usual = np.abs(np.array(SHARES) - settings[:, :1]).argmin(axis=1)
         ahead = self.values(observations) - _MARGIN * (np.arange(len(SHARES)) != usual[:, None])
         shares = np.array(SHARES)[ahead.argmax(axis=1)]
-        waits = (observations[:, _PROGRESS] == 0.0) & (worth(self.waiting, observations)[:, 0] > 0.0)
-        return _buying(observations, settings, np.where(waits, 0.0, shares))
+        openings = worth(self.waiting, observations)
+        waits = openings.max(axis=1) > 0.0
+        opening = np.where(waits, np.array(OPENINGS)[openings.argmax(axis=1)], np.nan)
+        return _buying(observations, settings, shares, opening)
 
 
 def tune_responsive(
@@ -93,19 +99,42 @@ def tune_responsive(
     ahead = (returns - returns[:, -1:]) * scale(observations)[:, None]
     targets = np.clip(ahead, -1.0, 1.0).astype(np.float32)
     values = fit_network(observations, targets, squash="clip", seed=seed, steps=int(_STEPS * episodes))
-    always = np.ones((N_TARGET_KINDS, 1, 5))
-    both = [ResponsiveSchedule(preferred, values, waiting) for waiting in (always, -always)]
-    waits, buys = (play_episodes(open_lanes, each, episodes=episodes, seed=seed + 1) for each in both)
-    gained = waits.returns - buys.returns
-    return ResponsiveSchedule(preferred, values, mean_terms(waits.observations[0], gained[None]))
+    ways = [_always(opening) for opening in (None, *OPENINGS)]
+    buys, *waits = (
+        play_episodes(open_lanes, ResponsiveSchedule(preferred, values, way), episodes=episodes, seed=seed + 1)
+        for way in ways
+    )
+    gained = np.stack([each.returns - buys.returns for each in waits])
+    return ResponsiveSchedule(preferred, values, mean_terms(buys.observations[0], gained))
+
+
+def _always(opening: float | None) -> NDArray[np.float64]:
+    """Return `ResponsiveSchedule.waiting` that waits with one opening by any preference; None: it never waits."""
+    terms = np.full((N_TARGET_KINDS, len(OPENINGS), 5), -1.0)
+    if opening is not None:
+        terms[:, OPENINGS.index(opening)] = 1.0
+    return terms
 
 
 def _buying(
-    observations: NDArray[np.float32], settings: NDArray[np.float64], shares: NDArray[np.float64]
+    observations: NDArray[np.float32],
+    settings: NDArray[np.float64],
+    shares: NDArray[np.float64],
+    opening: NDArray[np.float64],
 ) -> NDArray[np.float32]:
-    """Return the actions of schedules whose share of the labels is another, (lanes, 2); none are given back."""
+    """Return the actions of schedules whose share of the labels is another, (lanes, 2).
+
+    Args:
+        observations: (lanes, 24).
+        settings: (lanes, 5) of the schedules.
+        shares: (lanes,) of the labels to buy; none that were bought are given back.
+        opening: (lanes,) share of the labels that the first segment has; NaN: as much as `shares` say.
+    """
     actions = follow(observations, np.concatenate([shares[:, None], settings[:, 1:]], axis=1))
-    actions[:, 0] = np.maximum(actions[:, 0], 0.0)
+    begins = observations[:, _PROGRESS] == 0.0
+    # An opened run has bought nothing: its first action may take labels off the fifth that it starts from.
+    actions[:, 0] = np.where(begins, actions[:, 0], np.maximum(actions[:, 0], 0.0))
+    actions[:, 0] = np.where(begins & ~np.isnan(opening), (opening - INITIAL.data) / ACTION_SCALE[0], actions[:, 0])
     return actions
 
 
@@ -126,6 +155,7 @@ class _Branch:
         waiting = generator.random(n_lanes) < _WAITING
         self._wait = np.where(waiting, generator.integers(1, _LONGEST_WAIT + 1, n_lanes), 0)
         self._first = np.where(waiting, generator.choice(SHARES, n_lanes), 1.0)
+        self._opening = np.where(waiting, generator.choice(OPENINGS, n_lanes), np.nan)
         self.after = generator.choice(_AFTER, n_lanes)
         self._segment = 0
 
@@ -134,4 +164,4 @@ class _Branch:
         early = np.where(self._segment < self._wait, 0.0, self._first)
         shares = np.where(self._segment < self.after, early, self._share)
         self._segment += 1
-        return _buying(observations, self._preferred.chosen(observations), shares)
+        return _buying(observations, self._preferred.chosen(observations), shares, self._opening)

@@ -175,7 +175,10 @@ def test_leaving_the_reference_costs_its_distance() -> None:
 
 
 def test_episodes_that_have_not_ended_move_nothing() -> None:
-    """Three steps of two lanes; the first one's episode ends with step 1, the second one's does not."""
+    """Three steps of two lanes; the first one's episode ends with step 1, the second one's does not.
+
+    The two steps that count gain 1.75 and 0.75: standardised they are 1 and -1, whatever the others are.
+    """
     spaces = ToyLanes(2, 0).observation_space, ToyLanes(2, 0).action_space
     buffer = WholeEpisodes(3, *spaces, device="cpu", gae_lambda=1.0, gamma=1.0, n_envs=2)
     for starts in ([1.0, 1.0], [0.0, 0.0], [1.0, 0.0]):
@@ -183,7 +186,7 @@ def test_episodes_that_have_not_ended_move_nothing() -> None:
         buffer.add(*zeros, np.ones(2), np.array(starts), torch.full((2,), 0.25), torch.zeros(2))
     buffer.compute_returns_and_advantage(torch.full((2,), 9.0), np.zeros(2))
     np.testing.assert_allclose(buffer.returns, [[2.0, 0.25], [1.0, 0.25], [0.25, 0.25]])
-    np.testing.assert_allclose(buffer.advantages, [[1.75, 0.0], [0.75, 0.0], [0.0, 0.0]])
+    np.testing.assert_allclose(buffer.advantages, [[1.0, 0.0], [-1.0, 0.0], [0.0, 0.0]], atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["ppo", "cross-entropy"])

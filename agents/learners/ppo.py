@@ -78,6 +78,7 @@ class PpoLearner(OnBaselines3):
             gae_lambda=settings.gae_lambda,
             clip_range=settings.clip,
             rollout_buffer_class=WholeEpisodes,
+            normalize_advantage=False,
             ent_coef=settings.entropy,
             target_kl=settings.target_kl,
             policy_kwargs={"log_std_init": settings.log_std, **policy_kwargs(lesson.start)},
