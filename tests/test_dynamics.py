@@ -11,7 +11,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sec_rl.agents.fit_dynamics import _Members
+from sec_rl.agents.fit_dynamics import _fit, _Members
+from sec_rl.agents.recorded_tasks import recorded_tasks
+from sec_rl.agents.shipped import shipped_traces
+from sec_rl.agents.trace_batch import trace_batch
+from sec_rl.agents.traces import read_traces
 from sec_rl.backends.simulator.dynamics import COMMON, Ensemble
 from sec_rl.backends.simulator.features import ASYMPTOTE, DEVIATIONS, EFFORT, FEATURE_NAMES
 from sec_rl.backends.simulator.learning_curve import asymptote, effort, fit_curve
@@ -38,6 +42,22 @@ def test_numpy_simulates_what_torch_fits() -> None:
     for member in range(3):
         simulated = members.ensemble().step(np.full(50, member), inputs, state)
         np.testing.assert_allclose(simulated, fitted[member], atol=1e-5)
+
+
+def test_a_members_fit_does_not_depend_on_its_neighbours() -> None:
+    """Twenty of the shortest episodes and twenty of the longest: each is fitted alike on either place."""
+    table = read_traces(shipped_traces())
+    batch = trace_batch(table, recorded_tasks(table)[0])
+    by_length = np.argsort(batch.last, kind="stable")
+    short, long = batch.take(by_length[:20]), batch.take(by_length[-20:])
+    assert long.learned.sum() > 2 * short.learned.sum()
+    fitted = []
+    for bootstraps in ([short, long], [long, short]):
+        members = _Members(2)
+        _fit(members, bootstraps, epochs=20)
+        fitted.append(members.ensemble())
+    np.testing.assert_allclose(fitted[0].effect, fitted[1].effect[::-1], atol=1e-4)
+    np.testing.assert_allclose(fitted[0].ease, fitted[1].ease[::-1], atol=1e-4)
 
 
 def test_a_tasks_sensitivity_is_that_of_the_common_law() -> None:

@@ -22,8 +22,10 @@ class TellingLanes(ToyLanes):
     The others want all labels. Which a task is shows in the accuracy after the first segment.
     """
 
+    little = INITIAL.data
+
     def _utility(self) -> NDArray[np.float64]:
-        goals = np.stack([np.where(self._easy(), INITIAL.data, 1.0), 0.8 * self._wishes[:, 1]], axis=1)
+        goals = np.stack([np.where(self._easy(), self.little, 1.0), 0.8 * self._wishes[:, 1]], axis=1)
         utility: NDArray[np.float64] = -np.abs(self._ratios - goals).sum(axis=1)
         return utility
 
@@ -38,14 +40,22 @@ class TellingLanes(ToyLanes):
         return easy
 
 
+class FrugalLanes(TellingLanes):
+    """Easy tasks want half of what a run begins with, or less."""
+
+    little = SHARES[0] / 2.0
+
+
 @pytest.fixture(scope="module")
 def tuned() -> Tuned:
     return tune_schedules(TellingLanes, episodes=512, seed=2)
 
 
-def _bought(schedule: ResponsiveSchedule, seed: int) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+def _bought(
+    schedule: ResponsiveSchedule, seed: int, lanes: type[TellingLanes] = TellingLanes
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Return the share of the labels that each episode ends with, and which episodes are easy."""
-    played = play_episodes(TellingLanes, schedule, episodes=256, seed=seed)
+    played = play_episodes(lanes, schedule, episodes=256, seed=seed)
     last = played.alive.sum(axis=0) - 1
     final = played.observations[last, np.arange(len(last)), PLACE["data_ratio"]]
     return final.astype(np.float64), played.observations[1][:, PLACE["accuracy_over_chance"]] > 0.5
@@ -71,6 +81,14 @@ def test_it_waits_where_that_pays(tuned: Tuned) -> None:
         TellingLanes, hasty, episodes=256, seed=7
     )
     assert gap.mean() > 0.1
+
+
+def test_it_opens_on_less_than_a_fifth_where_that_pays(tuned: Tuned) -> None:
+    frugal = tune_responsive(FrugalLanes, tuned.preferred, episodes=256, seed=2)
+    assert (frugal.act(FrugalLanes(64, 3).reset())[:, 0] < 0.0).mean() > 0.9
+    final, easy = _bought(frugal, seed=7, lanes=FrugalLanes)
+    assert final[easy].mean() < INITIAL.data
+    assert final[~easy].mean() > 0.9
 
 
 def test_it_compresses_as_the_schedule_does_and_gives_no_labels_back(tuned: Tuned) -> None:
