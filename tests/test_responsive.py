@@ -100,7 +100,7 @@ def test_it_compresses_as_the_schedule_does_and_gives_no_labels_back(tuned: Tune
 
 
 def test_it_is_the_same_again(tuned: Tuned) -> None:
-    again = tune_responsive(TellingLanes, tuned.preferred, episodes=512, seed=2)
-    assert again.values.fingerprint() == tuned.responsive.values.fingerprint()
-    np.testing.assert_array_equal(again.waiting, tuned.responsive.waiting)
+    first, again = (tune_responsive(TellingLanes, tuned.preferred, episodes=64, seed=2) for _ in range(2))
+    assert again.values.fingerprint() == first.values.fingerprint()
+    np.testing.assert_array_equal(again.waiting, first.waiting)
     assert again.values.sizes[-1] == len(SHARES)
