@@ -133,8 +133,9 @@ def _buying(
     actions = follow(observations, np.concatenate([shares[:, None], settings[:, 1:]], axis=1))
     begins = observations[:, _PROGRESS] == 0.0
     # An opened run has bought nothing: its first action may take labels off the fifth that it starts from.
-    actions[:, 0] = np.where(begins, actions[:, 0], np.maximum(actions[:, 0], 0.0))
-    actions[:, 0] = np.where(begins & ~np.isnan(opening), (opening - INITIAL.data) / ACTION_SCALE[0], actions[:, 0])
+    actions[:, 0] = np.maximum(actions[:, 0], np.where(begins, -1.0, 0.0))
+    waits = begins & ~np.isnan(opening)
+    actions[waits, 0] = (opening[waits] - INITIAL.data) / ACTION_SCALE[0]
     return actions
 
 

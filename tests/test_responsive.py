@@ -41,7 +41,7 @@ class TellingLanes(ToyLanes):
 
 
 class FrugalLanes(TellingLanes):
-    """Easy tasks want half of what a run begins with, or less."""
+    """Easy tasks want less than half of what a run begins with."""
 
     little = SHARES[0] / 2.0
 

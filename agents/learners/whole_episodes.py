@@ -29,7 +29,9 @@ class WholeEpisodes(RolloutBuffer):
         # (steps, lanes): whether an episode ended with this step, and with this or a later one.
         ends = np.concatenate([self.episode_starts[1:], np.asarray(dones, np.float32)[None]])
         whole = np.maximum.accumulate(ends[::-1], axis=0)[::-1] > 0.0
-        mean, spread = (self.advantages[whole].mean(), self.advantages[whole].std()) if whole.any() else (0.0, 1.0)
-        standard = (self.advantages - mean) / (spread + _LEAST_SPREAD)
-        self.advantages = np.where(whole, standard, 0.0).astype(np.float32)
+        standard = np.zeros_like(self.advantages)
+        if whole.any():
+            counted = self.advantages[whole]
+            standard[whole] = (counted - counted.mean()) / (counted.std() + _LEAST_SPREAD)
+        self.advantages = standard
         self.returns = np.where(whole, self.returns, self.values).astype(np.float32)
