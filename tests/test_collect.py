@@ -22,6 +22,7 @@ from sec_rl.encoders import resolve_encoder
 from sec_rl.envs.action import Limits, apply_action
 from sec_rl.envs.observation import OBSERVATION_NAMES
 from sec_rl.errors import InputError
+from sec_rl.tasks import load_task
 from sec_rl.values import Ratios
 
 
@@ -111,11 +112,24 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sec_rl.agents.collect.time_table", by_flops)
 
 
+def few_of(name: str, folder: Path) -> str:
+    """Write the first rows of a packaged task as one of the same name: scoring all takes longer than the episodes."""
+    task = load_task(name)
+    (folder / name).mkdir(parents=True)
+    for split, rows in (("train", 128), ("validation", 96), ("test", 96)):
+        own = getattr(task, split)
+        labels = [task.label_names[label] for label in own.labels[:rows]]
+        frame = pd.DataFrame({"text": own.texts[:rows], "label": labels})
+        frame.to_csv(folder / name / f"{split}.csv", index=False)
+    return str(folder / name)
+
+
 @pytest.mark.usefixtures("tiny")
 def test_collection_is_whole_resumes_and_refuses_another_plan(tmp_path: Path) -> None:
     seen: list[Recorded] = []
     out = tmp_path / "traces"
-    table = collect(["sms-spam"], 3, out, on_episode=seen.append)
+    spam = few_of("sms-spam", tmp_path / "tasks")
+    table = collect([spam], 3, out, on_episode=seen.append)
     assert [each.done for each in seen] == [1, 2, 3]
     assert tuple(table.columns) == COLUMNS
     assert set(table["controller"]) == {"dense", "walk"}
@@ -132,13 +146,13 @@ def test_collection_is_whole_resumes_and_refuses_another_plan(tmp_path: Path) ->
     parts[0].unlink()
     (out / EPISODES).unlink()
     seen.clear()
-    again = collect(["sms-spam"], 3, out, on_episode=seen.append)
+    again = collect([spam], 3, out, on_episode=seen.append)
     assert [each.done for each in seen] == [3]
     assert {part: part.stat().st_mtime_ns for part in kept} == kept
     # Times differ; what was learned does not.
     pd.testing.assert_frame_equal(again.drop(columns="seconds"), table.drop(columns="seconds"))
     with pytest.raises(InputError, match="seed 0; this one has 1"):
-        collect(["sms-spam"], 3, out, seed=1)
+        collect([spam], 3, out, seed=1)
     # Another task may join; its first episode lies there already.
     first = plan_episodes(["tweets"], 1, 0)[0].name
     rows = table[table["controller"] == "dense"].assign(episode=first, task="tweets", family="tweets")
