@@ -156,8 +156,10 @@ class _Branch:
         waiting = generator.random(n_lanes) < _WAITING
         self._wait = np.where(waiting, generator.integers(1, _LONGEST_WAIT + 1, n_lanes), 0)
         self._first = np.where(waiting, generator.choice(SHARES, n_lanes), 1.0)
-        self._opening = np.where(waiting, generator.choice(OPENINGS, n_lanes), np.nan)
+        opening = generator.choice(OPENINGS, n_lanes)
         self.after = generator.choice(_AFTER, n_lanes)
+        # A lane that branches off at once has no way to it: the share is all that it follows.
+        self._opening = np.where(waiting & (self.after > 0), opening, np.nan)
         self._segment = 0
 
     def act(self, observations: NDArray[np.float32]) -> NDArray[np.float32]:
