@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from sec_rl.agents.evaluate import evaluate, play_episodes
-from sec_rl.agents.responsive import SHARES, ResponsiveSchedule, tune_responsive
+from sec_rl.agents.responsive import SHARES, ResponsiveSchedule, _Branch, tune_responsive
 from sec_rl.agents.tuning import Tuned, tune_schedules
 from sec_rl.envs.drive import INITIAL
 from tests.toy_lanes import PLACE, ToyLanes
@@ -104,3 +104,18 @@ def test_it_is_the_same_again(tuned: Tuned) -> None:
     assert again.values.fingerprint() == first.values.fingerprint()
     np.testing.assert_array_equal(again.waiting, first.waiting)
     assert again.values.sizes[-1] == len(SHARES)
+
+
+def test_who_branches_off_at_once_opens_as_the_share_says(tuned: Tuned) -> None:
+    """Or what shares are worth before the first segment would be that of lanes that look first."""
+    lanes = 512
+    opened = TellingLanes(lanes, 3).reset()
+    ways = [_Branch(tuned.preferred, share) for share in (SHARES[0], 1.0)]
+    for way in ways:
+        way.begin(lanes, seed=4)
+    little, everything = (way.act(opened)[:, 0] for way in ways)
+    at_once = ways[0].after == 0
+    assert at_once.any()
+    assert (little[at_once] < 0.0).all()
+    assert (everything[at_once] > 0.0).all()
+    np.testing.assert_array_equal(little[~at_once], everything[~at_once])
