@@ -9,7 +9,7 @@ the same task with the same seed is trained once, and each of them pays for it.
 
 A search chooses by what `result.json` says of the validation split; what is reported is the utility by the test
 split, the bytes on disk and the clock: after all training the models that are kept are timed in turns, those of one
-task and seed together.
+task and seed together. So tasks and seeds may be taken in several sittings (`--add`).
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmarks import sittings
 from benchmarks.clock import artefacts_ms
 from benchmarks.console import exit_with, say, verdict
 from benchmarks.estimates import Criterion, estimate
@@ -313,14 +314,10 @@ def judge(rows: Sequence[dict[str, Any]]) -> list[Criterion]:
     for method in METHODS[1:]:
         spent = next(row["trainings"] for row in rows if row["method"] == method)
         name = f"policy minus {method} ({spent} training{'s' if spent > 1 else ''})"
-        own = [[row for row in rows if (row["task"], row["seed"]) == place] for place in _places(rows)]
+        own = [[row for row in rows if (row["task"], row["seed"]) == place] for place in sittings.places_of(rows)]
         gains = [float(np.mean(gains_over(each, method))) for each in own]
         criteria.append(Criterion(name, estimate(gains), "at least", 0.0))
     return criteria
-
-
-def _places(rows: Sequence[dict[str, Any]]) -> list[tuple[str, int]]:
-    return list(dict.fromkeys((row["task"], row["seed"]) for row in rows))
 
 
 def gains_over(rows: Sequence[dict[str, Any]], method: str) -> list[float]:
@@ -389,8 +386,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "Learned control against schedules and a search, in real training on left-out tasks.",
         tasks=TASKS,
         runs_of="controllers",
+        switches=sittings.SWITCHES,
         arguments=arguments,
     )
+    trainings = QUICK_TRAININGS if options.quick else TRAININGS
+    made_with = {
+        "encoder": Path(options.encoder).name,
+        "passes": options.passes or PASSES,
+        "segments": N_SEGMENTS,
+        "preferences": {name: asdict(preference) for name, preference in PREFERENCES.items()},
+        "trainings": trainings,
+        "steps": STEPS,
+        "threads": options.threads,
+    }
+    before = sittings.earlier(options, made_with)
 
     def train(specs: Sequence[RunSpec]) -> Mapping[str, Path]:
         return run_all(specs, options.out, say, crew=options.crew)
@@ -402,11 +411,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         times, _ = artefacts_ms(files, options.threads, kept, lambda line: say(f"{where}: {line}"))
         return {folder: times[folder.name] for folder in folders}
 
-    trainings = QUICK_TRAININGS if options.quick else TRAININGS
-    rows = rows_of(options, learned_cells(options), train, time, trainings)
+    taken = rows_of(options, learned_cells(options), train, time, trainings)
+    whole, rows, taken_when = sittings.joined(options, before, (taken, sittings.today(options, taken, made_with)))
     criteria, table = judge(rows), summary(rows)
     write_results(
-        options,
+        whole,
         "Learned control in real training",
         tables=[table, by_preference(rows)],
         criteria=criteria,
@@ -420,9 +429,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"Seconds are of training alone, {options.workers} run{'s' if options.workers > 1 else ''} at a time.",
             "Latency: batch 32, the models of a task and seed timed in turns after all training.",
             "Gains by preference: over tasks and seeds; criteria: the same, the mean of both preferences each.",
+            *sittings.notes_on(taken_when),
         ],
         over="seeds in the first table, tasks and seeds below it",
-        data={"rows": rows},
+        data={"rows": rows, "sittings": sittings.as_json(taken_when)},
     )
     return verdict(table, criteria)
 

@@ -98,8 +98,10 @@ def test_real_methods_pay_for_every_training_and_a_search_goes_on_where_it_was(t
     assert half == len(cells) * (3 + 3 * names + names * controllers_real.TRAININGS)
     rows = [row for row in kept if row["seed"] == 0]
     # All searches are asked for their next training before any is asked for the one after it.
+    subsets = half - len(cells) * names
     tried = [
-        each.name.split("/")[-1] for each in asked[half - len(cells) * names * controllers_real.TRAININGS : half]
+        each.name.split("/")[-1]
+        for each in asked[subsets - len(cells) * names * controllers_real.TRAININGS : subsets]
     ]
     assert tried[: len(cells) * names] == [f"cubic-1.0000-0.5000-seed{seed}" for seed in (0, 1) for _ in range(names)]
     # Until a search looks back, what it is after makes no difference: both preferences share these trainings.
