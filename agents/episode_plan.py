@@ -104,10 +104,12 @@ def plan_episodes(
         with_policy: drive the episodes of kind `policy` by a policy of an earlier round; they are walks otherwise.
 
     Raises:
-        InputError: no task, no episode, or two tasks of one name.
+        InputError: no task, no episode, a negative seed, or two tasks of one name.
     """
     if not tasks or n_episodes < 1:
         raise InputError(f"{n_episodes} episodes on {len(tasks)} tasks were asked for; both must be at least 1.")
+    if seed < 0:
+        raise InputError(f"seed is {seed}; it must be at least 0.")
     names = [task_name(task) for task in tasks]
     if len(set(names)) < len(names):
         raise InputError(f"Two tasks are named alike: {', '.join(names)}.")

@@ -331,6 +331,39 @@ def test_an_interrupt_holds_the_command_that_goes_on(monkeypatch: pytest.MonkeyP
         _interrupted(False, "--resume")
 
 
+def test_an_interrupt_outside_a_loop_is_told_in_a_line(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(**_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sec_rl.agents.replay_config.replay_config", interrupted)
+    code, _, error = call("replay", "movie-reviews", "--out", "x")
+    assert (code, error.strip()) == (130, "sec-rl: Interrupted.")
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("replay", "movie-reviews", "--data-ratio", "1.5"), "--data-ratio is 1.5"),
+        (("replay", "movie-reviews", "--passes", "0"), "--passes is 0"),
+        (("replay", "movie-reviews", "--seed", "-1"), "--seed is -1"),
+        (("collect", "--task", "movie-reviews", "--seed", "-1"), "seed is -1; it must be at least 0"),
+    ],
+)
+def test_a_number_out_of_range_is_refused_in_a_line(
+    call: Call, tmp_path: Path, words: tuple[str, ...], expected: str
+) -> None:
+    code, _, error = call(*words, "--out", str(tmp_path / "out"))
+    assert code == 2
+    assert expected in error
+    assert len(error.strip().splitlines()) == 1
+
+
+def test_what_was_asked_for_is_kept_in_a_quick_replay(call: Call) -> None:
+    for words, expected in (((), "passes = 640\n"), (("--passes", "3000"), "passes = 3000\n")):
+        _, printed, _ = call("replay", "movie-reviews", "--quick", *words, "--print-config")
+        assert expected in printed
+
+
 def _interrupted(kept: bool, *added: str) -> None:
     with go_on_with(lambda: kept, *added):
         raise KeyboardInterrupt

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import Tokenizer
 
 from sec_rl.compression.loading import load_dense
 from sec_rl.compression.vocabulary import needed_tokens, prune_embeddings, prune_tokenizer
@@ -55,6 +58,27 @@ def test_saved_tokenizer_is_the_same(parts, tmp_path) -> None:  # type: ignore[n
     pruned.save_pretrained(tmp_path)
     again = AutoTokenizer.from_pretrained(tmp_path)
     assert again(TEXTS, ["x", "y", "z"]) == pruned(TEXTS, ["x", "y", "z"])
+
+
+def test_a_cased_tokenizer_stays_cased_where_transformers_loads_it(parts, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    from transformers import AutoTokenizer
+
+    _, tokenizer, kept, _, _ = parts
+    description = json.loads(tokenizer.backend_tokenizer.to_str())
+    description["normalizer"]["lowercase"] = False
+    cased = type(tokenizer)(
+        tokenizer_object=Tokenizer.from_str(json.dumps(description)),
+        do_lower_case=False,
+        **tokenizer.special_tokens_map,
+    )
+    pruned = prune_tokenizer(cased, kept)
+    pruned.save_pretrained(tmp_path)
+    again = AutoTokenizer.from_pretrained(tmp_path)
+    # The packaged vocabulary is one of lower case: a capital is unknown to it, unless it was made small.
+    assert again("Witty")["input_ids"] == pruned("Witty")["input_ids"]
+    assert pruned.unk_token_id in again("Witty")["input_ids"]
+    assert again("witty")["input_ids"] == pruned("witty")["input_ids"]
+    assert pruned.unk_token_id not in again("witty")["input_ids"]
 
 
 def test_pieces_count_as_far_as_a_text_is_read() -> None:

@@ -119,7 +119,8 @@ class BertSession(EncoderSession):
         self.threads = config.threads or max(1, usable_cores() // self.replicas.here)
         torch.set_num_threads(self.threads)
         torch.manual_seed(config.seed)
-        self.precision = resolve_precision(config.precision)
+        # It is measured, and processes of one run must not differ in it.
+        self.precision = self.replicas.from_first(lambda: resolve_precision(config.precision))
         self.source = resolve_encoder(encoder_of(config))
         model, tokenizer = load_dense(self.source, self.task.label_names, config.seed)
         _check_lengths(config, model.config.max_position_embeddings)

@@ -16,4 +16,6 @@ app = App(
     version=version_text,
     version_format="plaintext",
     default_parameter=Parameter(negative=()),
+    # `main` says in one line that it was interrupted; cyclopts would end without a word.
+    suppress_keyboard_interrupt=False,
 )

@@ -165,7 +165,7 @@ def replay(
         text=text,
         text_pair=text_pair,
         label=label,
-        passes=QUICK_PASSES if quick else passes,
+        passes=QUICK_PASSES if quick and passes is None else passes,
         dense_reference=dense_reference,
         threads=threads,
         seed=seed,

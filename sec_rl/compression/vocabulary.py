@@ -19,6 +19,8 @@ from transformers import PreTrainedTokenizerBase
 from sec_rl.compression.slim_encoder import SlimEncoderForSequenceClassification
 
 N_COMMON = 12_000
+# What BERT's tokenizers keep beside their file about how a text is normalised.
+_NORMALISING = ("do_lower_case", "strip_accents", "tokenize_chinese_chars")
 
 
 def needed_tokens(
@@ -73,6 +75,8 @@ def prune_tokenizer(tokenizer: PreTrainedTokenizerBase, kept: NDArray[np.int64])
         tokenizer_object=Tokenizer.from_str(json.dumps(description)),
         **{name: str(token) for name, token in tokenizer.special_tokens_map.items() if isinstance(token, str)},
         model_max_length=tokenizer.model_max_length,
+        # transformers rebuilds the normaliser from these when it loads the folder: by default in lower case.
+        **{name: tokenizer.init_kwargs[name] for name in _NORMALISING if name in tokenizer.init_kwargs},
     )
     pruned.model_input_names = list(tokenizer.model_input_names)
     return pruned
