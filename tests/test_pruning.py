@@ -129,6 +129,31 @@ def test_before_training_the_light_structures_go_first() -> None:
     assert set(range(32)) <= set(shape.layers[1].neurons)
 
 
+def test_what_went_before_the_first_step_is_ranked_on_the_scale_of_the_rest() -> None:
+    """Norms are a thousand times as large as gradients; blocks that hold some would crowd out all others."""
+    model = small_model()
+    tracker = ImportanceTracker(DENSE, "first-order")
+    tracker.start_from_weights(model, DENSE)
+    shape = choose_shape(DENSE, tracker, TABLE, 0.7)
+    smaller = build_model(Vault(model.config, dict(model.state_dict())), shape)
+    ids = torch.randint(5, 50, (4, 6), generator=torch.Generator().manual_seed(0))
+    for _ in range(2):
+        smaller.zero_grad()
+        logits = smaller(input_ids=ids, attention_mask=torch.ones_like(ids)).logits
+        (1e-3 * torch.nn.functional.cross_entropy(logits, torch.tensor([0, 1, 0, 1]))).backward()  # type: ignore[no-untyped-call]
+        tracker.update(smaller, shape)
+        for scores, kept in (
+            (tracker.heads, [layer.heads for layer in shape.layers]),
+            (tracker.neurons, [layer.neurons for layer in shape.layers]),
+        ):
+            here = np.zeros(scores.shape, np.bool_)
+            for row, places in zip(here, kept, strict=True):
+                row[list(places)] = True
+            assert not here.all()
+            # They went because they were light.
+            assert 0.0 < scores[~here].mean() < scores[here].mean()
+
+
 @settings(max_examples=40)
 @given(st.lists(st.tuples(st.floats(0.0, 0.999), st.floats(0.0, 1.0)), min_size=1, max_size=5), st.integers(0, 5))
 def test_a_head_stays_whatever_goes(asked: list[tuple[float, float]], seed: int) -> None:

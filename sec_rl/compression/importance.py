@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -40,7 +40,8 @@ class ImportanceTracker:
     def start_from_weights(self, model: SlimEncoderForSequenceClassification, shape: EncoderShape) -> None:
         """Score structures by the norm of their output weights (magnitude pruning, Han et al. 2015).
 
-        It serves a run that prunes before its first step; the first `update` replaces it.
+        It serves a run that prunes before its first step. The first `update` replaces the scores of what is kept, and
+        brings those of what is gone to the same scale.
         """
         weights = dict(model.named_parameters())
         for index, kept in enumerate(shape.layers):
@@ -59,6 +60,7 @@ class ImportanceTracker:
 
         Removed structures keep the last value they had, so that they can be ranked when they may come back.
         """
+        norms = None if self._weight > 0.0 else (self.heads.copy(), self.neurons.copy())
         self._weight = self.decay * self._weight + (1.0 - self.decay)
         rate = (1.0 - self.decay) / self._weight
         for name, module in model.encoder.layers.items():
@@ -73,6 +75,9 @@ class ImportanceTracker:
             if kept.neurons:
                 gates = _gate_gradients(layer.ffn_out).view(-1, 1)
                 self._blend(self.neurons[index], np.array(kept.neurons), gates, rate)
+        if norms is not None:
+            _rescale(self.heads, norms[0], [list(layer.heads) for layer in shape.layers])
+            _rescale(self.neurons, norms[1], [list(layer.neurons) for layer in shape.layers])
 
     def state(self) -> dict[str, Any]:
         """Copy the scores, and the weight that averaging has gathered."""
@@ -85,6 +90,20 @@ class ImportanceTracker:
     def _blend(self, row: Scores, kept: NDArray[np.int64], gates: torch.Tensor, rate: float) -> None:
         values = gates.abs().sum(1) if self.kind == "first-order" else gates.sum(1).square()
         row[kept] += rate * (values.double().numpy() - row[kept])
+
+
+def _rescale(scores: Scores, norms: Scores, kept: Sequence[list[int]]) -> None:
+    """Bring norms that gradients have not replaced to the gradients' scale, in place.
+
+    Norms are about a thousand times as large: blocks that lost something before the first step would seem a thousand
+    times as dear as all others, and these would be emptied.
+    """
+    here = np.zeros(scores.shape, np.bool_)
+    for row, places in zip(here, kept, strict=True):
+        row[places] = True
+    total = float(norms[here].sum())
+    if total > 0.0:
+        scores[~here] *= scores[here].sum() / total
 
 
 def _gate_gradients(output: torch.nn.Module) -> torch.Tensor:
