@@ -30,6 +30,7 @@ from benchmarks.console import exit_with, say, verdict
 from benchmarks.estimates import Criterion, estimate
 from benchmarks.learned import STEPS
 from benchmarks.options import Options, parse_options
+from benchmarks.paired import by_run, gains
 from benchmarks.prepared import prepare
 from benchmarks.runs import RunSpec, read_result, run_all
 from benchmarks.search import TpeSearch
@@ -305,28 +306,14 @@ def once_of(options: Options, cell: Cell) -> dict[str, RunSpec]:
 
 
 def judge(rows: Sequence[dict[str, Any]]) -> list[Criterion]:
-    """Return the policy's paired gain in utility over each other method, over tasks and seeds.
-
-    Preferences of one task and seed share runs (dense, cubic and the best fixed schedule are the same for both), so
-    they are no independent draws: their mean is one.
-    """
+    """Return the policy's paired gain in utility over each other method, over tasks and seeds."""
     criteria = []
     for method in METHODS[1:]:
         spent = next(row["trainings"] for row in rows if row["method"] == method)
         name = f"policy minus {method} ({spent} training{'s' if spent > 1 else ''})"
-        own = [[row for row in rows if (row["task"], row["seed"]) == place] for place in sittings.places_of(rows)]
-        gains = [float(np.mean(gains_over(each, method))) for each in own]
-        criteria.append(Criterion(name, estimate(gains), "at least", 0.0))
+        gained = by_run(gains(rows, POLICY, method))
+        criteria.append(Criterion(name, estimate(gained), "at least", 0.0))
     return criteria
-
-
-def gains_over(rows: Sequence[dict[str, Any]], method: str) -> list[float]:
-    """Return the policy's gain in utility over another method, paired by task, seed and preference."""
-    by_place: dict[str, dict[tuple[Any, ...], float]] = {POLICY: {}, method: {}}
-    for row in rows:
-        if row["method"] in by_place:
-            by_place[row["method"]][row["task"], row["seed"], row["preference"]] = row["utility"]
-    return [ours - by_place[method][place] for place, ours in by_place[POLICY].items()]
 
 
 def by_preference(rows: Sequence[dict[str, Any]]) -> str:
@@ -334,7 +321,7 @@ def by_preference(rows: Sequence[dict[str, Any]]) -> str:
     lines = []
     for method in METHODS[1:]:
         own = [[row for row in rows if row["preference"] == name] for name in PREFERENCES]
-        lines.append([method, *(estimate(gains_over(each, method)).text(3) for each in own)])
+        lines.append([method, *(estimate(list(gains(each, POLICY, method).values())).text(3) for each in own)])
     return markdown_table(["utility of the policy minus that of", *PREFERENCES], lines)
 
 

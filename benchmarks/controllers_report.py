@@ -104,15 +104,16 @@ def method_table(families: Sequence[Family], lines: Sequence[Line]) -> str:
         "utility, interquartile mean",
         "mean",
         "policy ahead by, interquartile mean",
+        "policy ahead by, mean",
         "policy ahead in, % of runs",
     ]
     rows = []
     for line in lines:
         passes, recorded = _spent(families, line)
-        ahead = ["", ""]
+        ahead = ["", "", ""]
         if line is not policy:
             share = improvement(policy.utility, line.utility, policy.learners).times(100.0)
-            ahead = [_ahead(policy, line).text(DIGITS), share.text(0)]
+            ahead = [*(_ahead(policy, line, each).text(DIGITS) for each in (interquartile, mean)), share.text(0)]
         utility = [each(line.utility, line.learners).text(DIGITS) for each in (interquartile, mean)]
         rows.append([line.name, str(line.trainings), f"{passes:,.0f}", f"{recorded:,.0f}", *utility, *ahead])
     return markdown_table(header, rows)

@@ -20,6 +20,7 @@ from benchmarks.clock import artefacts_ms
 from benchmarks.console import exit_with, say, verdict
 from benchmarks.estimates import Criterion, estimate
 from benchmarks.options import Options, parse_options
+from benchmarks.paired import by_run, gains
 from benchmarks.prepared import Prepared, prepare
 from benchmarks.runs import do_all
 from benchmarks.writing import markdown_table, write_results
@@ -195,18 +196,16 @@ def real_rows(results: Path, *, more: bool = True) -> list[dict[str, Any]]:
 
 
 def judge(rows: Sequence[dict[str, Any]]) -> list[Criterion]:
-    """Return the policy's paired gain in utility over each opponent, a value per task, seed and preference."""
-    criteria = []
-    for opponent in (PER_PREFERENCE, *SCHEDULES):
-        gains = []
-        for mine in (r for r in rows if r["controller"] == POLICY):
-            key = ("task", "seed", "preference")
-            theirs = next(
-                r for r in rows if r["controller"] == opponent and all(r[name] == mine[name] for name in key)
-            )
-            gains.append(mine["utility"] - theirs["utility"])
-        criteria.append(Criterion(f"utility of the policy minus {opponent}", estimate(gains), "at least", 0.0))
-    return criteria
+    """Return the policy's paired gain in utility over each opponent, a value per task and seed."""
+    return [
+        Criterion(
+            f"utility of the policy minus {opponent}",
+            estimate(by_run(gains(rows, POLICY, opponent, key="controller"))),
+            "at least",
+            0.0,
+        )
+        for opponent in (PER_PREFERENCE, *SCHEDULES)
+    ]
 
 
 def summary(rows: Sequence[dict[str, Any]], tasks: Sequence[str]) -> str:
@@ -248,10 +247,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ]
     if more:
         together = judge([*real_rows(options.results, more=False), *rows])
-        gains = "; ".join(f"{each.name} {each.estimate.text(3)}" for each in together)
-        notes.append(f"Together with the runs of `benchmarks.left_out`, each weighing the same: {gains}.")
+        ahead = "; ".join(f"{each.name} {each.estimate.text(3)}" for each in together)
+        notes.append(
+            f"Together with the runs of `benchmarks.left_out`, each task and seed weighing the same: {ahead}."
+        )
     table = summary(rows, options.tasks)
-    over = "seeds in the table, tasks, seeds and preferences in the criteria"
+    over = "seeds in the table, tasks and seeds in the criteria"
     write_results(
         options,
         "Learned control on left-out tasks",

@@ -147,15 +147,3 @@ def test_every_real_run_is_a_command(tmp_path: Path) -> None:
     ):
         words = controllers_real.spec(options, real_cells(tmp_path)[0], "x", flags).arguments(tmp_path / "run")
         app.parse_args(words, exit_on_error=False, print_error=False)
-
-
-def test_gains_are_paired_by_task_seed_and_preference() -> None:
-    places = [("sst2", 0, "balanced"), ("sst2", 1, "balanced"), ("sst2", 0, "few labels")]
-
-    def row(method: str, place: int, utility: float) -> dict[str, Any]:
-        task, seed, preference = places[place]
-        return {"method": method, "task": task, "seed": seed, "preference": preference, "utility": utility}
-
-    policy = [row("policy", place, 1.0 + place) for place in range(3)]
-    others = [row("cubic", place, 0.5 * place) for place in (2, 0, 1)]
-    assert controllers_real.gains_over([*others, *policy], "cubic") == [1.0, 1.5, 2.0]
