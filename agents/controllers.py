@@ -34,7 +34,8 @@ class ScheduleController:
 
     It reads progress, the number of segments and both ratios from the observation and steers towards what the
     schedule wants next. A segment changes the ratios by at most `ACTION_SCALE`; what one segment cannot reach, the
-    next ones do, so a schedule that jumps (few segments, a high ratio) arrives later than it says.
+    next ones do, so a schedule that jumps (few segments, a high ratio) arrives later than it says. Ratios that it
+    begins with are not reached by a step: `fixed` prunes before anything is trained.
 
     Attributes:
         schedule: target ratios as a function of progress.

@@ -48,7 +48,7 @@ N_SEGMENTS = 12
 # Policies of every recipe, from seeds of their own; worlds take turns with them.
 LEARNERS = 4
 # Of the variance of a finished model's accuracy on a validation split, the share that another model of the same task
-# has in common with it: `benchmarks.shared_luck` measures 0.68 between models of real training.
+# has in common with it: `benchmarks.shared_luck` measures 0.66 between models of real training.
 SHARED_LUCK = 2.0 / 3.0
 # What int8 alone makes of the dense fp32 model's latency; about what was timed on two cores.
 FORMAT_SPEEDUP = 4.0
