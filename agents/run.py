@@ -20,7 +20,7 @@ from sec_rl.agents.run_state import CHECKPOINTS, Saver, check_config, drop_state
 from sec_rl.agents.targets_report import aimed, check_reach, quiet_notes, targets_report
 from sec_rl.agents.timed_again import time_again
 from sec_rl.backends.bert import BertSession
-from sec_rl.classifier import read_label_names
+from sec_rl.classifier import read_label_names, reads_pairs
 from sec_rl.compression.cost_table import CostTable
 from sec_rl.config import RunConfig
 from sec_rl.envs.action import Limits
@@ -214,7 +214,7 @@ def _train_reference(config: RunConfig, folder: Path, replicas: Replicas) -> dic
 def _finished(folder: Path) -> dict[str, Any]:
     """Return the result of a finished run, whose pages are written where a killed process has not."""
     if (folder / CHECKPOINTS).exists() or not (folder / REPORT).exists():
-        write_model_card(folder, read_label_names(folder / "model"))
+        write_model_card(folder, read_label_names(folder / "model"), pairs=reads_pairs(folder / "model"))
         write_report(folder)
         drop_states(folder)
     return read_result(folder)

@@ -52,6 +52,7 @@ class Classifier:
     Attributes:
         label_names: names of the classes, in the order of their ids.
         max_length: longest text in tokens, special tokens included; longer ones are cut.
+        pairs: whether it was trained on pairs of texts, as far as its folder says.
 
     Examples:
         >>> from sec_rl import Classifier
@@ -83,6 +84,7 @@ class Classifier:
         tokenizer_config = _read_json(folder / "tokenizer_config.json")
         self.label_names = _label_names(config, folder)
         self.max_length = _max_length(config, tokenizer_config)
+        self.pairs = _reads_pairs(config)
         self._session = open_session(folder / "model.onnx", threads=threads)
         n_outputs = self._session.get_outputs()[0].shape[-1]
         if isinstance(n_outputs, int) and n_outputs != len(self.label_names):
@@ -106,10 +108,13 @@ class Classifier:
             one prediction per text, in their order.
 
         Raises:
-            InputError: one string instead of a list, not as many pairs as texts, or one of them is no text.
+            InputError: one string instead of a list, not as many pairs as texts, none for a model of pairs, or one of
+                them is no text.
         """
         if isinstance(texts, str) or isinstance(pairs, str):
             raise InputError("predict takes a list of texts, not a single one.")
+        if self.pairs and pairs is None:
+            raise InputError("This model reads pairs of texts: give the second text of each, too (--pair).")
         if pairs is not None and len(pairs) != len(texts):
             raise InputError(f"There are {len(texts)} texts and {len(pairs)} second texts.")
         if not texts:
@@ -138,6 +143,16 @@ def read_label_names(folder: Path) -> tuple[str, ...]:
         InputError: its `config.json` is missing or names none.
     """
     return _label_names(_read_json(folder / "config.json"), folder)
+
+
+def reads_pairs(folder: Path) -> bool:
+    """Return whether an exported model was trained on pairs of texts, as far as its `config.json` says."""
+    return _reads_pairs(_read_json(folder / "config.json"))
+
+
+def _reads_pairs(config: dict[str, Any]) -> bool:
+    own = config.get("sec_rl")
+    return isinstance(own, dict) and own.get("pair") is True
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -124,6 +124,16 @@ def test_pairs_carry_their_segments(folder: Path) -> None:
         classifier.predict("good")
 
 
+def test_a_model_of_pairs_asks_for_both(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    write_json(folder / "config.json", config | {"sec_rl": {"pair": True}})
+    classifier = Classifier(folder)
+    with pytest.raises(InputError, match="the second text of each"):
+        classifier.predict(["good"])
+    assert classifier.predict(["good"], ["bad"])[0].label == "neg"
+    assert classifier.predict([], []) == []
+
+
 def test_the_command_takes_pairs(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

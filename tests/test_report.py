@@ -103,6 +103,12 @@ def test_one_round_is_no_proof_of_a_quiet_machine() -> None:
     assert "Roughly" not in model_card(made_up_result(), ["a", "b"])
 
 
+def test_the_card_of_a_model_of_pairs_shows_both() -> None:
+    line = 'sec-rl predict path/to/this/folder "a text to classify"'
+    assert f"{line}\n" in model_card(made_up_result(), ["a", "b"])
+    assert f"{line} --pair " in model_card(made_up_result(), ["a", "b"], pairs=True)
+
+
 def test_texts_of_others_stay_texts(tmp_path: Path) -> None:
     folder = made_up_run(tmp_path / "run<u>", task=EVIL, encoder=EVIL, notes=[EVIL])
     pages = [

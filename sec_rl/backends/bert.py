@@ -322,7 +322,7 @@ class BertSession(EncoderSession):
         Returns:
             the accuracy and cost keys of `result.json`; size on disk is measured, latency is not (see `measurement`).
         """
-        save_artefact(self.model, self.tokenizer, folder, max_length=self.config.max_length)
+        save_artefact(self.model, self.tokenizer, folder, max_length=self.config.max_length, pairs=self.task.is_pair)
         path = folder / "model.onnx"
         validation, plain_validation, _ = self._score_twice(path, self.task.validation)
         test, plain_test, same = self._score_twice(path, self.task.test)

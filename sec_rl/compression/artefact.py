@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -20,6 +21,7 @@ def save_artefact(
     folder: Path,
     *,
     max_length: int,
+    pairs: bool = False,
 ) -> None:
     """Write everything that is needed to deploy or to continue with a model.
 
@@ -31,6 +33,7 @@ def save_artefact(
         tokenizer: its tokenizer.
         folder: is created.
         max_length: longest text in tokens the model was trained for.
+        pairs: whether it reads pairs of texts; then `config.json` says so, and `Classifier` asks for both.
 
     Raises:
         DiskError: the disk is full, or may not be written to.
@@ -47,6 +50,10 @@ def save_artefact(
         save_weights(model, folder)
     except (OSError, SafetensorError) as error:
         raise disk_error(folder / "model.safetensors", error) from error
+    if pairs:
+        path = folder / "config.json"
+        config = json.loads(path.read_text(encoding="utf-8"))
+        write_bytes(path, (json.dumps(config | {"sec_rl": {"pair": True}}, indent=2) + "\n").encode())
 
 
 def save_weights(model: SlimEncoderForSequenceClassification, folder: Path) -> None:

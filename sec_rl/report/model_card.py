@@ -15,28 +15,30 @@ from sec_rl.results import started_from
 from sec_rl.run_folder import read_result
 
 
-def write_model_card(folder: Path, label_names: Sequence[str]) -> Path:
+def write_model_card(folder: Path, label_names: Sequence[str], *, pairs: bool = False) -> Path:
     """Write the card of a finished run's model.
 
     Args:
         folder: the run folder.
         label_names: names of the classes, in order.
+        pairs: whether the model reads pairs of texts.
 
     Returns:
         the file.
     """
     path = folder / "model" / "README.md"
-    write_atomically(path, model_card(read_result(folder), label_names))
+    write_atomically(path, model_card(read_result(folder), label_names, pairs=pairs))
     return path
 
 
-def model_card(result: Mapping[str, Any], label_names: Sequence[str]) -> str:
+def model_card(result: Mapping[str, Any], label_names: Sequence[str], *, pairs: bool = False) -> str:
     """Return the card as Markdown; names that a user chose are shown as code, never as markup."""
     rows = "\n".join(f"| {name} | {ours} | {dense} |" for name, ours, dense in against_dense(result))
     machine, settings = result["machine"], result["latency_settings"]
     doubt = f" {clock_doubt(result)}" if clock_doubt(result) else ""
     version = machine["versions"]["sec_rl"]
     agreed = f"\n{parity(result)}\n" if parity(result) else ""
+    second = ' --pair "the text beside it"' if pairs else ""
     labels = ", ".join(_code(name) for name in label_names)
     return f"""---
 {_metadata(result)}
@@ -61,7 +63,7 @@ Schedule {result["schedule"]}, seed {result["seed"]}, sec-rl {version}.
 `model.onnx` needs onnxruntime and `tokenizer.json` only:
 
 ```bash
-sec-rl predict path/to/this/folder "a text to classify"
+sec-rl predict path/to/this/folder "a text to classify"{second}
 ```
 
 The PyTorch weights (fine-tuned, before int8 rounding):
