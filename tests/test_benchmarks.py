@@ -24,7 +24,7 @@ from benchmarks.left_out import PREFERENCES, PREFERRING, SCHEDULES, real_rows
 from benchmarks.noise import WIDTHS, continued
 from benchmarks.noise import write as write_noise
 from benchmarks.options import parse_options
-from benchmarks.ranking import between_seeds, bound, real_values
+from benchmarks.ranking import between_seeds, bound, real_values, without_the_easy
 from benchmarks.runs import BenchmarkError, RunSpec, read_result, run_all
 from benchmarks.writing import markdown_table, write_results
 from sec_rl.agents.policy import load_policy, save_policy
@@ -284,6 +284,13 @@ def test_nothing_ranks_real_runs_better_than_their_own_noise_lets_it(noise: floa
 def test_one_seed_says_nothing_of_its_noise() -> None:
     assert between_seeds(np.zeros((4, 1))) is None
     assert bound(-0.2, 3) == 0.0
+
+
+def test_a_ranking_owes_nothing_to_what_is_easy() -> None:
+    names = ("policy", "cubic", "dense", "random")
+    # Simulated in the wrong order, but for the random walk at the end and dense at the top.
+    found = without_the_easy([(name, "fast") for name in names], np.array([1, 2, 3, 0]), np.array([2, 1, 3, 0]))
+    assert found == pytest.approx({"without_random": 0.5, "without_random_and_dense": -1.0})
 
 
 def test_further_seeds_of_a_task_count_in_the_ranking(tmp_path: Path) -> None:
